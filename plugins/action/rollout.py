@@ -1,0 +1,132 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of ``rollout``: says who asks, and proves a dead owner dead where it can.
+
+Only the controller knows its own processes.  When the lease is held by a run of this very controller whose
+process is provably gone, waiting for the expiry would help nobody: the lease is taken at once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import multiprocessing
+import os
+import socket
+from typing import Any
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.owner import proof_of_death
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import keep_journal
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
+
+
+class ActionModule(UseCaseAction):
+    """The door to the lease and journal of a service."""
+
+    MODULE = "zero_downtime.deploy.rollout"
+    ARGUMENT_SPEC = keep_journal.ARGUMENT_SPEC
+    CONSTRAINTS = keep_journal.CONSTRAINTS
+    USE_CASE = keep_journal.run
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the use case as this controller's run; once more when it is refused in favour of a dead one."""
+        given = self._task.args
+        owner = given.get("owner") or {}
+        if given.get("action") != "begin" or not isinstance(owner, dict):
+            return super().run(tmp, task_vars)
+        here = this_run(task_vars or {})
+        try:
+            self._task.args = {**given, "owner": {**here, **owner}}
+            result = super().run(tmp, task_vars)
+            holder = result.get("holder")
+            if not result.get("failed") or not holder or not holder.get("owner"):
+                return result
+            proof = proof_of_death(holder["owner"], here, look)
+            if proof is None:
+                return result
+            self._task.args = {**self._task.args, "dead_fence": holder["fence"]}
+            result = super().run(tmp, task_vars)
+            if result.get("taken_over_from"):
+                result["taken_over_from"]["proof"] = proof
+            return result
+        finally:
+            # The task's own arguments: a retry of the task starts from them.
+            self._task.args = given
+
+
+def this_run(task_vars: dict[str, Any]) -> dict[str, Any]:
+    """The owner that this run of Ansible is; what cannot be found out is None."""
+    pid = main_process()
+    return {
+        "name": person(task_vars),
+        "controller": socket.gethostname(),
+        "pid": pid,
+        "process_started": look(pid)[1],
+        "boot_id": _first_line("/proc/sys/kernel/random/boot_id"),
+        "pid_namespace": pid_namespace(),
+        "machine": machine(),
+    }
+
+
+def person(task_vars: dict[str, Any]) -> str:
+    """The AWX job, else the user."""
+    for name in ("awx_job_id", "tower_job_id"):
+        if task_vars.get(name):
+            return f"AWX job {task_vars[name]}"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return f"user {os.getuid()}"
+
+
+def main_process() -> int:
+    """The process id of the playbook's main process; a task runs in a child of it."""
+    parent = multiprocessing.parent_process()
+    return os.getpid() if parent is None or parent.pid is None else parent.pid
+
+
+def look(pid: int) -> tuple[bool, int | None]:
+    """Whether process `pid` exists on this system, and when it started (clock ticks after boot, None if unknown)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False, None
+    except (OSError, OverflowError):
+        # It may exist and not be ours to ask.
+        pass
+    line = _first_line(f"/proc/{pid}/stat")
+    if line is None:
+        return True, None
+    # The second field is the command in parentheses and may hold anything; state is field 3, start field 22.
+    fields = line.rpartition(")")[2].split()
+    try:
+        # A zombie has ended; only its parent has not noticed yet.
+        return fields[0] not in ("Z", "X"), int(fields[19])
+    except (IndexError, ValueError):
+        return True, None
+
+
+def pid_namespace() -> str | None:
+    """Which set of process ids this process counts in."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
+def machine() -> str | None:
+    """A hash of the system's machine id, which itself is to be kept private."""
+    known = _first_line("/etc/machine-id")
+    if not known or known == "uninitialized":
+        return None
+    return hashlib.sha256(f"zero_downtime.deploy:{known}".encode()).hexdigest()[:32]
+
+
+def _first_line(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.readline().strip() or None
+    except OSError:
+        return None

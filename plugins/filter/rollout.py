@@ -1,0 +1,95 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the rollout roles: from Ansible's variables to the pure functions of the domain, and back."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan, story
+
+VERSION_OPTIONS = ("version", "version_header", "version_pattern")
+
+
+def rollout_members(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """What the pool calls each host."""
+    return [_member(hostvars[host], host) for host in hosts]
+
+
+def rollout_checks(hosts: list[str], hostvars: Mapping[str, Any], version: Any = "") -> list[dict[str, Any]]:
+    """One target of `health_check` for each host that has not failed already.
+
+    :param version: that must run there: one for all, or by host; empty when any will do.
+    """
+    targets = []
+    for host in hosts:
+        check = dict(hostvars[host]["rollout_health"])
+        wanted = version.get(host) if isinstance(version, Mapping) else version
+        if wanted and any(check.get(option) for option in VERSION_OPTIONS):
+            check["expected_version"] = wanted
+        targets.append({**check, "name": host})
+    return targets
+
+
+def rollout_failures(hosts: list[str], hostvars: Mapping[str, Any], checked: bool = True) -> dict[str, str]:
+    """Who has failed and why: what a step kept, else what the last health check found.
+
+    :param checked: whether the last health check is of this batch.
+    """
+    failures = {}
+    for host in hosts:
+        kept = hostvars[host].get("__rollout_failed")
+        if kept:
+            failures[host] = str(kept)
+            continue
+        seen = _last_check(hostvars[host], host) if checked else None
+        if seen is not None and not seen["healthy"]:
+            failures[host] = f"not healthy, last seen: {seen['seen']}"
+    return failures
+
+
+def rollout_plan(
+    hosts: list[str],
+    hostvars: Mapping[str, Any],
+    balancers: list[dict[str, Any]],
+    before: dict[str, Any],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """See `_domain.plan.rollout_plan`; the hosts' versions are those of the last health check."""
+    targets = [
+        {"host": host, "member": _member(hostvars[host], host), "domain": str(hostvars[host].get("rollout_domain") or "")}
+        for host in hosts
+    ]
+    health = [_last_check(hostvars[host], host) or {"name": host, "healthy": False} for host in hosts]
+    return plan.rollout_plan(targets, balancers, health, before, options)
+
+
+def _member(variables: Mapping[str, Any], host: str) -> str:
+    # The default of the role `rollout`, which is out of sight where another host's variables are read.
+    return str(variables.get("rollout_member") or host)
+
+
+def _last_check(variables: Mapping[str, Any], host: str) -> dict[str, Any] | None:
+    for name in ("__rollout_health_controller", "__rollout_health_host"):
+        for target in (variables.get(name) or {}).get("targets") or []:
+            if target["name"] == host:
+                return dict(target)
+    return None
+
+
+class FilterModule:
+    """What Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by their names."""
+        return {
+            "rollout_checks": rollout_checks,
+            "rollout_failures": rollout_failures,
+            "rollout_members": rollout_members,
+            "rollout_plan": rollout_plan,
+            "rollout_sentence": story.failures_sentence,
+            "rollout_story": story.story,
+            "rollout_undo_plan": plan.undo_plan,
+            "rollout_undo_story": story.undo_story,
+        }

@@ -1,0 +1,318 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HAProxy, over its runtime API: https://docs.haproxy.org/2.8/management.html#9.3
+
+What is not obvious, each measured on 2.6, 2.8 and 3.0:
+
+* the state is read from the admin bits of ``show servers state``: a drained member whose check fails shows ``DOWN``;
+* errors come as text on a connection that otherwise succeeded, and success is an empty line;
+* leaving maintenance brings a member up at once on a stale result: see `distrust` of :meth:`HAProxy.apply`.
+"""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import io
+import os
+import re
+import socket
+from typing import Any, Iterable, Iterator
+
+from .._clock import Clock, Deadline
+from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
+from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
+from .base import Balancer, Capabilities
+
+# srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
+# Bit 0x04 only remembers that the configuration said `disabled`.
+MAINTENANCE = 0x01 | 0x02 | 0x20 | 0x40
+DRAIN = 0x08 | 0x10
+
+# srv_check_state: configured, and not switched off by `disable health`.
+CHECKED = 0x02 | 0x04
+
+HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
+WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
+
+# Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
+LINE = 6000
+SERVERS = 4  # the type of `show stat` that lists servers alone
+
+
+class RuntimeApi:
+    """Commands to one HAProxy process and their answers.
+
+    :param socket_path: the unix socket, or
+    :param address: ``host:port`` of a TCP one.
+    :param timeout: seconds for one exchange.
+    """
+
+    def __init__(self, socket_path: str | None, address: str | None, timeout: float) -> None:
+        self.socket_path = socket_path
+        self.address = address
+        self.timeout = timeout
+        self.label = socket_path or address or ""
+
+    def ask(self, *commands: str) -> list[str]:
+        """Send `commands` in one connection and return one answer for each.
+
+        :raises Unreachable: naming the socket, what the system said and what to look at.
+        """
+        answers = _answers(self._exchange(";".join(commands) + "\n"))
+        if len(answers) > len(commands):
+            raise self.stranger(commands[0], "\n".join(answers))
+        if len(answers) < len(commands):
+            raise Unreachable(
+                f"HAProxy at {self.label} closed the connection after {len(answers)} of {len(commands)} answers. "
+                "Is it being reloaded? Run the task again."
+            )
+        return answers
+
+    def stranger(self, command: str, answer: str) -> Unreachable:
+        """The error for an answer that no HAProxy gives."""
+        return Unreachable(f"What answers at {self.label} is not HAProxy's runtime API: to `{command}` it said {answer[:200]!r}.")
+
+    def _exchange(self, line: str) -> str:
+        deadline = Deadline(Clock(), self.timeout)
+        try:
+            with self._connect() as connection:
+                connection.sendall(line.encode())
+                received = bytearray()
+                while True:
+                    if deadline.passed:
+                        raise socket.timeout
+                    connection.settimeout(deadline.left or self.timeout)
+                    piece = connection.recv(65536)
+                    if not piece:
+                        return received.decode(errors="replace")
+                    received += piece
+        except FileNotFoundError:
+            raise Unreachable(
+                f"There is no socket {self.label}: HAProxy is not running, or its `global` section lacks "
+                f"`stats socket {self.label} level admin`."
+            ) from None
+        except PermissionError:
+            raise Unreachable(
+                f"User {_user()} may not open {self.label}: use `become`, or widen the socket's mode or group."
+            ) from None
+        except ConnectionRefusedError:
+            raise Unreachable(f"Nothing listens on {self.label}: is HAProxy running?") from None
+        except socket.timeout:
+            raise Unreachable(f"HAProxy at {self.label} did not answer within {self.timeout:g} s.") from None
+        except OSError as error:
+            raise Unreachable(f"HAProxy at {self.label} cannot be talked to: {error}") from None
+
+    def _connect(self) -> socket.socket:
+        if self.socket_path:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(self.timeout)
+            try:
+                connection.connect(self.socket_path)
+            except OSError:
+                connection.close()
+                raise
+            return connection
+        host, port = _host_and_port(self.address or "")
+        return socket.create_connection((host, port), timeout=self.timeout)
+
+
+class HAProxy(Balancer):
+    """See the module's own text.
+
+    :param options: the balancer's entry: `socket` or `address`, and `timeout`.
+    """
+
+    provider = "haproxy"
+    capabilities = Capabilities(
+        sticky_drain=True,
+        in_flight=True,
+        weight_range=(0, 256),
+        health_readback=True,
+        fresh_health=True,
+        cut=True,
+        survives_reload=False,
+    )
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        path, address = options.get("socket"), options.get("address")
+        super().__init__(name, os.path.realpath(path) if path else address or "")
+        if bool(path) == bool(address):
+            raise InvalidInput(
+                f"Balancer {name}: provider haproxy takes either `socket` (a path) or `address` (host:port). Nothing was touched."
+            )
+        if address:
+            _host_and_port(address)
+        timeout = options.get("timeout", 5.0)
+        if not timeout > 0:
+            raise InvalidInput(f"Balancer {name}: `timeout` is {timeout:g} s; it must be more than 0. Nothing was touched.")
+        self.api = RuntimeApi(path, address, timeout)
+
+    def version(self) -> str:
+        (info,) = self.api.ask("show info")
+        found = re.search(r"^Version: *(\S+)", info, re.MULTILINE)
+        return found.group(1) if found else "unknown"
+
+    def members(self, pool: str) -> list[Member]:
+        states = self._states(pool)
+        stats = self._stats(states)
+        try:
+            return [_member(row, stats[row["srv_name"]]) for row in states]
+        except (KeyError, ValueError):
+            raise Unreachable(
+                f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
+                "Is it being reloaded? Run the task again."
+            ) from None
+
+    def _states(self, pool: str) -> list[dict[str, str]]:
+        _check_name("pool", pool)
+        (states,) = self.api.ask(f"show servers state {pool}")
+        if not states.startswith("1\n# be_id "):
+            raise self._unknown_pool(pool, states)
+        return list(_state_rows(states))
+
+    def _stats(self, states: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+        # Asked for by number: a frontend may bear the pool's name, and `show stat NAME` would take that one.
+        if not states:
+            return {}
+        (stats,) = self.api.ask(f"show stat {states[0]['be_id']} {SERVERS} -1")
+        return {row["svname"]: row for row in _stat_rows(stats) if row.get("pxname") == states[0]["be_name"]}
+
+    def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
+        following = self._following(pool) if distrust else set()
+        commands = []  # a list for each member
+        for change in changes:
+            # A member that leaves does so before its weight changes, one that returns after it.
+            server = f"{pool}/{change.name}"
+            weight = [] if change.weight is None else [f"set server {server} weight {change.weight}"]
+            state = [] if change.state is None else [f"set server {server} state {WRITTEN_STATE[change.state]}"]
+            if distrust and change.name not in following:
+                # Of the ways to make a result fresh this is the only one that holds for every `fall` and needs no second
+                # state change. Leaving maintenance resets it, so it comes after that, in the same line.
+                state.append(f"set server {server} health down")
+            commands.append(weight + state if distrust or change.state == ENABLED else state + weight)
+        self._write(commands)
+        members = self.members(pool)
+        now = {member.name: member for member in members}
+        for change in changes:
+            if change.name not in now or change.alters(now[change.name]):
+                found = now[change.name].describe() if change.name in now else "gone"
+                raise NotApplied(
+                    f"Balancer {self.name}: {pool}/{change.name} was to be {_wanted(change)} and, read back, is {found}. "
+                    "Something else holds it there: a tracked server, name resolution, an agent, or another controller."
+                )
+        return members
+
+    def cut(self, pool: str, names: list[str]) -> None:
+        self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
+
+    def _following(self, pool: str) -> set[str]:
+        """Members that track another: they have no result of their own."""
+        return {name for name, row in self._stats(self._states(pool)).items() if row["tracked"]}
+
+    def _write(self, commands: list[list[str]]) -> None:
+        for line in _lines(commands):
+            for command, answer in zip(line, self.api.ask(*line)):
+                if answer.strip():
+                    raise self._refusal(command, answer.strip())
+
+    def _refusal(self, command: str, answer: str) -> DeployError:
+        if answer.startswith("Permission denied"):
+            return Refused(
+                f"Balancer {self.name}: HAProxy answered 'Permission denied' to `{command}`: {self.api.label} may read and not "
+                "write. Its `stats socket` line needs `level admin`."
+            )
+        return Refused(f"Balancer {self.name}: HAProxy answered {answer!r} to `{command}`.")
+
+    def _unknown_pool(self, pool: str, answer: str) -> DeployError:
+        if answer.startswith("Permission denied"):
+            return self._refusal("show servers state", answer)
+        if not answer.startswith("Can't find backend"):
+            return self.api.stranger(f"show servers state {pool}", answer)
+        (backends,) = self.api.ask("show backend")
+        known = sorted(name for name in backends.split() if not name.startswith(("#", "name")))
+        return InvalidInput(
+            f"Balancer {self.name} has no pool {pool!r}. HAProxy's backends are: {', '.join(known) or 'none'}. Nothing was touched."
+        )
+
+
+def _lines(groups: Iterable[list[str]]) -> list[list[str]]:
+    """Commands by the line they are sent in; what belongs together stays together."""
+    lines: list[list[str]] = []
+    room = 0
+    for group in groups:
+        length = sum(len(command) + 1 for command in group)
+        if length > room:
+            lines.append([])
+            room = LINE
+        lines[-1].extend(group)
+        room -= length
+    return lines
+
+
+def _answers(text: str) -> list[str]:
+    """Cut a connection's output at the empty line that ends each answer."""
+    answers: list[str] = []
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line:
+            lines.append(line)
+        else:
+            answers.append("\n".join(lines))
+            lines = []
+    return answers  # lines that no empty one follows are an answer cut short
+
+
+def _state_rows(text: str) -> Iterator[dict[str, str]]:
+    lines = text.splitlines()[1:]  # the first is the format's version
+    header = lines[0].lstrip("# ").split()
+    for line in lines[1:]:
+        yield dict(zip(header, line.split()))
+
+
+def _stat_rows(text: str) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader(io.StringIO(text.lstrip("# ")))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a number that no name belongs to, as in some containers
+        return str(os.getuid())
+
+
+def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
+    admin = int(state["srv_admin_state"])
+    checked = stat["status"] != "no check" and (bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED)
+    maintenance = bool(admin & MAINTENANCE)
+    last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], stat.get("last_chk") or stat.get("check_desc"))))
+    return Member(
+        name=state["srv_name"],
+        address=f"{state['srv_addr']}:{state['srv_port']}",
+        state=DISABLED if maintenance else DRAINED if admin & DRAIN else ENABLED,
+        weight=int(state["srv_uweight"]),
+        health=UNKNOWN if maintenance or not checked else HEALTH.get(state["srv_op_state"], UNKNOWN),
+        in_flight=int(stat["scur"] or 0) + int(stat["qcur"] or 0),
+        checked=checked,
+        last_check=last_check,
+    )
+
+
+def _check_name(kind: str, name: str) -> None:
+    # HAProxy allows no other characters; a `;` or a line end would start another command.
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]+", name):
+        raise InvalidInput(f"{name!r} is no name of a {kind}: HAProxy allows letters, digits and _ . : - in it. Nothing was touched.")
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
+    return host.strip("[]"), int(port)
+
+
+def _wanted(change: Change) -> str:
+    state = [] if change.state is None else [change.state]
+    weight = [] if change.weight is None else [f"weight {change.weight}"]
+    return ", ".join(state + weight)

@@ -1,0 +1,53 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One writer at a time for each pool, among the processes of one user on one machine.
+
+A guard that counts and then writes must not be interleaved with another's: two hosts of one play would each find
+enough members left, and together take too many.  Writers on other machines are kept apart by the service's lease.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator
+
+from .._clock import Clock, Deadline
+from .._domain.errors import Refused, TimedOut
+
+LONGEST_WAIT = 30.0  # seconds; a writer holds the lock for milliseconds
+POLL = 0.02
+
+
+@contextmanager
+def only_writer(what: str, clock: Clock) -> Iterator[None]:
+    """Hold the lock that `what` (balancer and pool) names.
+
+    :raises TimedOut: when another process keeps it for longer than any write takes.
+    :raises Refused: when the file cannot be opened.
+    """
+    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    path = os.path.join(tempfile.gettempdir(), f".zero_downtime-{os.getuid()}-{digest}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused(f"The lock {path} cannot be had: {error}. It keeps writers to the pool apart, so nothing was touched.") from None
+    try:
+        deadline = Deadline(clock, LONGEST_WAIT)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline.passed:
+                    raise TimedOut(
+                        f"Another process has held {path} for {LONGEST_WAIT:g} s, so nothing was touched. Find it with `fuser {path}`."
+                    ) from None
+                clock.sleep(POLL)
+        yield
+    finally:
+        os.close(descriptor)

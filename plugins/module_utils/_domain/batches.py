@@ -1,0 +1,69 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches: how many hosts at a time, and in which order.  Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable
+
+from .errors import InvalidInput
+
+
+def batch_sizes(asked: Iterable[Any], total: int) -> list[int]:
+    """The sizes of the batches that `total` hosts make.
+
+    :param asked: counts (``2``) and shares (``"25%"``, rounded down, at least one host) as ``serial`` takes them; the
+        last one repeats.
+    :raises InvalidInput: for anything else.
+    """
+    steps = [_size(step, total) for step in asked]
+    if not steps:
+        raise InvalidInput("rolling_batches is empty: name at least one size, such as [1, '25%'].")
+    sizes: list[int] = []
+    left = total
+    while left > 0:
+        size = min(left, steps[min(len(sizes), len(steps) - 1)])
+        sizes.append(size)
+        left -= size
+    return sizes
+
+
+def _size(step: Any, total: int) -> int:
+    match = re.fullmatch(r"\s*(\d+)\s*(%?)\s*", str(step))
+    number = int(match.group(1)) if match else 0
+    if not match or number == 0 or (match.group(2) and number > 100):
+        raise InvalidInput(f"rolling_batches holds counts such as 2 and shares such as '25%', not {step!r}.")
+    return max(1, total * number // 100) if match.group(2) else number
+
+
+def in_order(hosts: list[str], first: list[str], domains: dict[str, str]) -> list[str]:
+    """The hosts in the order in which they are deployed.
+
+    The ones to go first come first.  The others are spread: neighbours come from different failure domains as far as
+    they can, each domain in proportion to its size, so that no batch empties one while another is untouched.
+
+    :param domains: failure domain (rack, zone) by host; hosts without one share one.
+    """
+    leading = [host for host in dict.fromkeys(first) if host in hosts]
+    by_domain: dict[str, list[str]] = {}
+    for host in hosts:
+        if host not in leading:
+            by_domain.setdefault(domains.get(host) or "", []).append(host)
+    # A host's place is where it stands in its own domain, as a share of that domain; ties keep the inventory's order.
+    places = [
+        ((index + 0.5) / len(members), rank, host)
+        for rank, members in enumerate(by_domain.values())
+        for index, host in enumerate(members)
+    ]
+    return leading + [host for _share, _rank, host in sorted(places, key=lambda place: place[:2])]
+
+
+def grouped(hosts: list[str], sizes: list[int]) -> list[list[str]]:
+    """`hosts` cut into batches of `sizes`."""
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(hosts[start : start + size])
+        start += size
+    return groups

@@ -1,0 +1,89 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members of a pool, in the words that every balancer shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+ENABLED, DRAINED, DISABLED = "enabled", "drained", "disabled"
+STATES = (ENABLED, DRAINED, DISABLED)
+
+UP, DOWN, STARTING, UNKNOWN = "up", "down", "starting", "unknown"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One server of a pool, as its balancer sees it at one moment.
+
+    :param address: ``host:port``, as the balancer knows it.
+    :param state: one of :data:`STATES`.
+    :param weight: the share of the traffic, in the balancer's own units.
+    :param health: ``up``, ``down``, ``starting`` or ``unknown``.
+    :param in_flight: requests and connections under way or queued; None when the balancer does not tell.
+    :param checked: whether the balancer finds out about the member's health by itself.
+    :param last_check: the balancer's own words about its last check, for messages.
+    """
+
+    name: str
+    address: str
+    state: str
+    weight: int
+    health: str
+    in_flight: int | None = None
+    checked: bool = True
+    last_check: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the balancer gives it new work: enabled, not empty of weight, and not known to be down.
+
+        A member without a health check counts: its balancer does send it traffic.
+        """
+        if self.state != ENABLED or self.weight == 0:
+            return False
+        return self.health in (UP, STARTING) or not self.checked
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the balancer's check, if there is one, is content."""
+        return self.health in (UP, STARTING)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The member as a task's result shows it."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "state": self.state,
+            "weight": self.weight,
+            "health": self.health,
+            "in_flight": self.in_flight,
+            "checked": self.checked,
+            "last_check": self.last_check,
+        }
+
+    def describe(self) -> str:
+        """The member in one line, for a diff."""
+        return f"{self.state}, weight {self.weight}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one member is to become; None leaves that side as it is."""
+
+    name: str
+    state: str | None = None
+    weight: int | None = None
+
+    def alters(self, member: Member) -> bool:
+        """Whether `member` is not yet what this asks for."""
+        return (self.state is not None and self.state != member.state) or (
+            self.weight is not None and self.weight != member.weight
+        )
+
+
+def undo(member: Member) -> Change:
+    """The change that brings a member back to how it was seen."""
+    return Change(member.name, member.state, member.weight)

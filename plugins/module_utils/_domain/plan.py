@@ -1,0 +1,201 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a rollout, observed rather than remembered.  Pure: plain data in, plain data out.
+
+What is observed comes from the balancers (states, weights, health) and from the hosts (the version that runs).  What
+cannot be observed, because an earlier attempt has changed it, comes from that attempt's journal and wins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import guard
+from .batches import batch_sizes, grouped, in_order
+from .errors import InvalidInput
+from .members import ENABLED, Member
+
+
+def rollout_plan(
+    targets: list[dict[str, Any]],
+    balancers: list[dict[str, Any]],
+    health: list[dict[str, Any]],
+    known_before: dict[str, Any],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Which hosts get the release, in which batches, and what they were before.
+
+    :param targets: hosts of the rollout: ``host``, ``member``, ``domain``.
+    :param balancers: what `pool_info` returned.
+    :param health: what `health_check` returned for the hosts: ``name``, ``healthy``, ``version``, ``seen``.
+    :param known_before: `before` of an unfinished rollout, else empty.
+    :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``no_way_back``
+        (refuse or accept), ``undo_hook`` (whether the user has a hook that undoes).
+    :return: ``hosts`` and ``batches`` (sizes), ``groups``, ``left_alone``, ``before``, and ``problems``: sentences
+        that speak against beginning.
+    """
+    before = _before(targets, balancers, health, known_before)
+    done = {host["name"] for host in health if _on_version(host, options["version"])}
+    left_alone = [t["host"] for t in targets if t["host"] in done and _as_before(t["member"], balancers, before)]
+    working = [target for target in targets if target["host"] not in left_alone]
+    problems = _problems(targets, working, balancers, options) + _no_way_back(working, health, before, options)
+    hosts: list[str] = []
+    sizes: list[int] = []
+    try:
+        # Who is out already costs nobody anything, and coming back makes room for the rest.
+        idle = [t["host"] for t in working if not _in_traffic(t["member"], balancers)]
+        domains = {t["host"]: t.get("domain", "") for t in working}
+        hosts = in_order([t["host"] for t in working], [*_first(options), *idle], domains)
+        sizes = batch_sizes(options["batches"], len(hosts))
+        if not problems:
+            problems += _too_large(grouped(hosts, sizes), targets, balancers, before, options["min_available"])
+    except InvalidInput as error:
+        problems.append(error.message)
+    return {
+        "hosts": hosts,
+        "batches": sizes,
+        "groups": grouped(hosts, sizes),
+        "left_alone": left_alone,
+        "before": before,
+        "problems": problems,
+    }
+
+
+def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
+    """Which hosts a rollout has touched, last batch first, and what they are to be again.
+
+    :param journal: of the rollout; None when there is none.
+    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``.
+    """
+    undone: set[str] = set()
+    groups: list[list[str]] = []
+    for event in (journal or {}).get("events", []):
+        if event["event"] == "batch_begun":
+            fresh = [host for host in event["hosts"] if not any(host in group for group in groups)]
+            if fresh:
+                groups.append(fresh)
+        elif event["event"] in ("batch_refused", "undone"):
+            undone.update(event["hosts"])
+    left = [[host for host in group if host not in undone] for group in reversed(groups)]
+    left = [group for group in left if group]
+    return {
+        "hosts": [host for group in left for host in group],
+        "batches": [len(group) for group in left],
+        "groups": left,
+        "before": (journal or {}).get("before") or {},
+    }
+
+
+def _first(options: dict[str, Any]) -> list[str]:
+    first = options.get("first") or []
+    return [first] if isinstance(first, str) else list(first)
+
+
+def _before(
+    targets: list[dict[str, Any]],
+    balancers: list[dict[str, Any]],
+    health: list[dict[str, Any]],
+    known: dict[str, Any],
+) -> dict[str, Any]:
+    members = {target["member"] for target in targets}
+    states = {
+        b["name"]: {
+            m["name"]: {"state": m["state"], "weight": m["weight"]} for m in b["members"] if m["name"] in members
+        }
+        for b in balancers
+    }
+    for balancer, of_members in (known.get("balancers") or {}).items():
+        states.setdefault(balancer, {}).update(of_members)
+    versions = {host["name"]: host.get("version") for host in health}
+    versions.update(known.get("versions") or {})
+    return {"balancers": states, "versions": versions}
+
+
+def _on_version(host: dict[str, Any], version: str) -> bool:
+    return bool(host["healthy"]) and host.get("version") == version
+
+
+def _as_before(member: str, balancers: list[dict[str, Any]], before: dict[str, Any]) -> bool:
+    for balancer in balancers:
+        wanted = before["balancers"].get(balancer["name"], {}).get(member)
+        for seen in balancer["members"]:
+            if seen["name"] == member and wanted and any(seen[key] != wanted[key] for key in ("state", "weight")):
+                return False
+    return True
+
+
+def _in_traffic(member: str, balancers: list[dict[str, Any]]) -> bool:
+    return any(Member(**seen).available for balancer in balancers for seen in balancer["members"] if seen["name"] == member)
+
+
+def _problems(
+    targets: list[dict[str, Any]],
+    working: list[dict[str, Any]],
+    balancers: list[dict[str, Any]],
+    options: dict[str, Any],
+) -> list[str]:
+    problems = []
+    known_hosts = {target["host"] for target in targets}
+    strangers = [host for host in _first(options) if host not in known_hosts]
+    if strangers:
+        problems.append(f"rolling_first names {', '.join(strangers)}, which the rollout does not reach.")
+    for balancer in balancers:
+        members = {member["name"]: member for member in balancer["members"]}
+        where = f"Balancer {balancer['name']}, pool {balancer['pool']}"
+        missing = [t["member"] for t in targets if t["member"] not in members]
+        if missing:
+            problems.append(
+                f"{where} has no member {', '.join(missing)}; its members are {', '.join(members) or 'none'}. "
+                "Set rollout_member where a host has another name there."
+            )
+        blind = [t["member"] for t in working if t["member"] in members and not members[t["member"]]["checked"]]
+        if blind and options["health"] == "fresh":
+            problems.append(
+                f"{where} has no health check for {', '.join(blind)}, so nothing tells when they may take traffic again. "
+                "Add one, or accept it with traffic_health: none."
+            )
+    return problems
+
+
+def _no_way_back(
+    working: list[dict[str, Any]], health: list[dict[str, Any]], before: dict[str, Any], options: dict[str, Any]
+) -> list[str]:
+    """A host that serves a release which nobody can name could not be brought back to it."""
+    if options.get("undo_hook") or options.get("no_way_back") == "accept":
+        return []
+    serving = {host["name"] for host in health if host["healthy"]}
+    nameless = [t["host"] for t in working if t["host"] in serving and not before["versions"].get(t["host"])]
+    if not nameless:
+        return []
+    return [
+        f"Nothing tells which release runs on {', '.join(nameless)}, so a failed rollout could not be undone there. Let "
+        "rollout_health name where the version is found (version, version_header or version_pattern), write a hook "
+        "on_rollback.yml, or accept it with rolling_no_way_back: accept."
+    ]
+
+
+def _too_large(
+    groups: list[list[str]],
+    targets: list[dict[str, Any]],
+    balancers: list[dict[str, Any]],
+    before: dict[str, Any],
+    min_available: str,
+) -> list[str]:
+    """Play the batches through on each balancer: a batch that is out now is back when the next one leaves."""
+    member_of = {target["host"]: target["member"] for target in targets}
+    for balancer in balancers:
+        members = [Member(**member) for member in balancer["members"]]
+        floor, available = guard.minimum(min_available, len(members)), {m.name for m in members if m.available}
+        for number, group in enumerate(groups, 1):
+            names = {member_of[host] for host in group}
+            left = available - names
+            if len(left) < min(floor, len(available)):
+                return [
+                    f"Batch {number} ({', '.join(group)}) would leave {len(left)} of {len(members)} members of pool {balancer['pool']} "
+                    f"available on balancer {balancer['name']}, and the minimum is {floor} (traffic_min_available: {min_available}). "
+                    "Make rolling_batches smaller, bring other members back, or lower the minimum."
+                ]
+            returning = {name for name in names if before["balancers"][balancer["name"]][name]["state"] == ENABLED}
+            available |= returning
+    return []

@@ -1,0 +1,101 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a rollout ended, in plain words.  Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SHOWN = 6  # hosts named in a sentence before the rest is counted
+
+
+def listed(hosts: list[str]) -> str:
+    """Hosts as a reader wants them: all of a few, and the number of the rest."""
+    if len(hosts) <= SHOWN:
+        return ", ".join(hosts)
+    return f"{', '.join(hosts[:SHOWN])} and {len(hosts) - SHOWN} more"
+
+
+def failures_sentence(failures: dict[str, str]) -> str:
+    """Which hosts failed and why: hosts with the same reason share a clause."""
+    by_reason: dict[str, list[str]] = {}
+    for host, why in failures.items():
+        by_reason.setdefault(str(why).strip().rstrip("."), []).append(host)
+    return "; ".join(f"{listed(hosts)}: {why}" for why, hosts in by_reason.items()) + "." if failures else ""
+
+
+def story(
+    rollout: dict[str, Any],
+    halted: dict[str, Any] | None,
+    failures: dict[str, str],
+    undone: dict[str, Any],
+    undo_failures: dict[str, str],
+) -> dict[str, Any]:
+    """The end of a rollout that went forward.
+
+    :param rollout: ``service``, ``version``, ``hosts``, ``left_alone``.
+    :param halted: ``hosts`` and ``why`` of the batch that stopped it, else None.
+    :param failures: by host, those within the budget included.
+    :param undone: the plan by which it was undone (``hosts``), empty when it was not.
+    :param undo_failures: by host, who could not be brought back.
+    :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``.
+    """
+    name = f"Rollout of {rollout['service']} to {rollout['version']}"
+    if halted:
+        return _undone(name, halted, undone, undo_failures)
+    if not rollout["hosts"]:
+        return _told(
+            "nothing_to_do",
+            f"{name}: nothing to do. {_count(rollout['left_alone'])} already healthy on it and in traffic as before.",
+        )
+    reached = [host for host in rollout["hosts"] if host not in failures]
+    lines = [f"{name} succeeded: {_count(reached)} on it, healthy and in traffic as before."]
+    if rollout["left_alone"]:
+        lines.append(f"Left alone, because already there: {listed(rollout['left_alone'])}.")
+    if not failures:
+        return _told("succeeded", *lines)
+    lines.append(f"Out of traffic, failed within the budget of rolling_max_failures: {failures_sentence(failures)}")
+    lines.append("Mend them and run the same command again: it deploys to them alone.")
+    return _told("succeeded_with_failures", *lines)
+
+
+def undo_story(service: str, plan: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
+    """The end of a rollback that somebody asked for; see :func:`story`."""
+    if not plan["hosts"]:
+        return _told("nothing_to_do", f"Rollback of {service}: nothing to undo.")
+    return _told(
+        "rollback_failed" if undo_failures else "rolled_back",
+        f"Rollback of {service}: {_back(plan, undo_failures)}",
+        failed=bool(undo_failures),
+    )
+
+
+def _undone(name: str, halted: dict[str, Any], undone: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
+    lines = [f"{name} FAILED in the batch {listed(halted['hosts'])}: {halted['why']}"]
+    if undone.get("hosts"):
+        lines.append(_back(undone, undo_failures))
+    else:
+        lines.append("No host had been touched: the service is as it was before.")
+    return _told("rollback_failed" if undo_failures else "rolled_back", *lines, failed=True)
+
+
+def _back(plan: dict[str, Any], undo_failures: dict[str, str]) -> str:
+    versions = plan["before"].get("versions", {})
+    back = [host for host in plan["hosts"] if host not in undo_failures]
+    runs = ", ".join(sorted({str(versions.get(host) or "what it had") for host in back}))
+    parts = [f"{_count(back)} back on {runs}, states and weights as before."] if back else []
+    if undo_failures:
+        parts.append(
+            f"NOT undone, look at them now: {failures_sentence(undo_failures)} They are out of traffic where the balancers "
+            "allowed it. Mend them, then run the playbook rollback (or the same rollout) again."
+        )
+    return " ".join(parts)
+
+
+def _count(hosts: list[str]) -> str:
+    return f"{len(hosts)} host{' is' if len(hosts) == 1 else 's are'}"
+
+
+def _told(outcome: str, *lines: str, failed: bool = False) -> dict[str, Any]:
+    return {"outcome": outcome, "failed": failed, "lines": list(lines)}

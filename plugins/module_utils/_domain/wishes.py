@@ -1,0 +1,91 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `pool_member` is asked for, worked out for the members that a balancer really has.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidInput
+from .members import ENABLED, STATES, Change, Member
+
+AS_BEFORE = "as_before"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a task wants of some members of a pool.
+
+    :param names: of the members.
+    :param state: a state, ``as_before``, or None to leave it.
+    :param weight: None to leave it.
+    :param before: for ``as_before``: name to ``{state, weight}``.
+    """
+
+    names: tuple[str, ...]
+    state: str | None
+    weight: int | None
+    before: dict[str, dict[str, Any]]
+
+
+def changes(wish: Wish, members: list[Member], where: str, weight_range: tuple[int, int]) -> list[Change]:
+    """One change for each wished-for member, in the order asked for.
+
+    :param where: pool and balancer, for messages.
+    :raises InvalidInput: for unknown members, weights out of range, and nothing to go back to.
+    """
+    known = {member.name: member for member in members}
+    unknown = [name for name in wish.names if name not in known]
+    if unknown:
+        raise InvalidInput(
+            f"{where} has no member {', '.join(unknown)}. Its members are: {', '.join(known) or 'none'}. Nothing was touched."
+        )
+    return [_change(wish, known[name], where, weight_range) for name in wish.names]
+
+
+def _change(wish: Wish, member: Member, where: str, weight_range: tuple[int, int]) -> Change:
+    state, weight = wish.state, wish.weight
+    if state == AS_BEFORE:
+        known = wish.before.get(member.name)
+        if known is None:
+            raise InvalidInput(
+                f"{where}: `before` says nothing of {member.name}, so there is nothing to go back to. Nothing was touched."
+            )
+        state, earlier = _earlier(known, member.name, where)
+        weight = earlier if weight is None else weight
+    low, high = weight_range
+    if weight is not None and not low <= weight <= high:
+        raise InvalidInput(f"{where}: weight {weight} of {member.name} is outside {low} to {high}. Nothing was touched.")
+    return Change(member.name, state, weight)
+
+
+def _earlier(known: Any, name: str, where: str) -> tuple[str, int]:
+    try:
+        state, weight = str(known["state"]), int(known["weight"])
+    except (KeyError, TypeError, ValueError):
+        state, weight = "", 0
+    if state not in STATES:
+        raise InvalidInput(
+            f"{where}: `before` of {name} is {known!r} and should be like {{state: enabled, weight: 100}}. Nothing was touched."
+        )
+    return state, weight
+
+
+def split(wanted: list[Change], members: list[Member]) -> tuple[list[Change], list[Change]]:
+    """Part changes into those that keep or take members out, and those that bring members to `enabled`.
+
+    A change of weight alone belongs to the first part: it needs no health and no drain.
+    """
+    known = {member.name: member for member in members}
+    arriving = [c for c in wanted if c.state == ENABLED and known[c.name].state != ENABLED]
+    returning = {c.name for c in arriving}
+    return [c for c in wanted if c.name not in returning], arriving
+
+
+def warmup_weight(own: int, percent: int, weight_range: tuple[int, int]) -> int:
+    """The weight of a warm-up step: a share of the member's own, never so small that nothing arrives."""
+    if own == 0:
+        return 0
+    return max(weight_range[0], 1, own * percent // 100)

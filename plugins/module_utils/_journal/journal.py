@@ -1,0 +1,171 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal of a rollout: what it intends, what it did, what it found before.
+
+Pure functions from data and a time to new data.  A journal without an ``outcome`` is unfinished: the next
+rollout to the same version by the same strategy goes on with it, any other one supersedes it and inherits
+what was found before, since nobody has put that back yet.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from .._domain.errors import Refused
+from .times import compact, iso
+
+KIND = "zero_downtime.deploy/rollout"
+FORMAT = 1
+FIELDS = {
+    "id": str, "service": str, "version": str, "strategy": str, "fence": int, "begun": str, "attempts": list,
+    "before": dict, "plan": list, "events": list, "outcome": (str, type(None)), "finished": (str, type(None)),
+    "summary": dict, "supersedes": (str, type(None)), "superseded_by": (str, type(None)),
+}
+OUTCOMES = ("succeeded", "succeeded_with_failures", "rolled_back", "rollback_failed", "abandoned", "nothing_to_do")
+SUPERSEDED = "superseded"
+
+_ID = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9._+-]*-(\d+)\Z")
+
+Journal = Dict[str, Any]
+
+
+class Beginning(NamedTuple):
+    """What a begin makes of the unfinished journals."""
+
+    journal: Journal
+    resumed: bool
+    superseded: List[Journal]
+
+
+def new_id(version: str, fence: int, now: float) -> str:
+    """A rollout's id: time, version, fencing number; safe as a file name."""
+    return "%s-%s-%d" % (compact(now), re.sub(r"[^A-Za-z0-9._+-]", "-", version)[:64], fence)
+
+
+def fence_of(rollout: str) -> Optional[int]:
+    """The fencing number in a rollout's id, None when it is no such id.  Ids sort by it: it never goes back."""
+    found = _ID.match(rollout)
+    return int(found.group(1)) if found else None
+
+
+def new(rollout: str, service: str, version: str, strategy: str, fence: int, now: float) -> Journal:
+    """An empty journal."""
+    return {
+        "kind": KIND, "format": FORMAT, "id": rollout, "service": service, "version": version, "strategy": strategy,
+        "fence": fence, "begun": iso(now), "attempts": [], "before": {}, "plan": [], "events": [], "outcome": None,
+        "finished": None, "summary": {}, "supersedes": None, "superseded_by": None,
+    }
+
+
+def finished(journal: Journal) -> bool:
+    """Whether the journal has an outcome."""
+    return journal["outcome"] is not None
+
+
+def resumable(journal: Journal, version: str, strategy: str) -> bool:
+    """Whether a rollout to `version` by `strategy` goes on with this journal."""
+    return not finished(journal) and (journal["version"], journal["strategy"]) == (version, strategy)
+
+
+def begin(
+    unfinished: List[Journal], service: str, version: str, strategy: str, owner: Dict[str, Any], fence: int, now: float
+) -> Beginning:
+    """Go on with the newest of the `unfinished` journals (oldest first), or supersede it.
+
+    More than one is unfinished only when a begin was cut off before it had marked the older ones.
+    """
+    # Oldest first, and what is there wins: the state before the first of them is the one to put back.
+    before: Dict[str, Any] = {}
+    for journal in unfinished:
+        before = merged(before, journal["before"])
+    resumed = bool(unfinished) and resumable(unfinished[-1], version, strategy)
+    if resumed:
+        older, current = unfinished[:-1], dict(unfinished[-1])
+    else:
+        older, current = unfinished, new(new_id(version, fence, now), service, version, strategy, fence, now)
+        current["supersedes"] = unfinished[-1]["id"] if unfinished else None
+    attempt = {"time": iso(now), "owner": owner, "fence": fence}
+    current.update(before=before, fence=fence, attempts=current["attempts"] + [attempt])
+    superseded = [
+        dict(journal, outcome=SUPERSEDED, superseded_by=current["id"], finished=iso(now)) for journal in older
+    ]
+    return Beginning(current, resumed, superseded)
+
+
+def merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
+    """`first` with what only `later` knows, to any depth: the first observation wins."""
+    result = dict(first)
+    for key, value in later.items():
+        if key not in result:
+            result[key] = value
+        elif isinstance(result[key], dict) and isinstance(value, dict):
+            result[key] = merged(result[key], value)
+    return result
+
+
+def record(
+    journal: Journal, now: float, before: Optional[Dict[str, Any]] = None, plan: Optional[List[List[str]]] = None,
+    event: Optional[str] = None, hosts: Optional[List[str]] = None, details: Optional[Dict[str, Any]] = None,
+) -> Journal:
+    """The journal with what was found before, what is planned and what happened at `now` added; equal when nothing is.
+
+    :raises Refused: the rollout is finished.
+    """
+    if finished(journal):
+        raise Refused(
+            "Rollout %s of service %s is finished (%s, %s): nothing can be recorded any more and nothing was written. "
+            "Begin a new one." % (journal["id"], journal["service"], journal["outcome"], journal["finished"])
+        )
+    result = dict(journal)
+    if before:
+        result["before"] = merged(journal["before"], before)
+    if plan is not None:
+        result["plan"] = plan
+    if event:
+        entry = {"time": iso(now), "event": event, "hosts": hosts or [], "details": details or {}}
+        result["events"] = journal["events"] + [entry]
+    return result
+
+
+def finish(journal: Journal, outcome: str, summary: Optional[Dict[str, Any]], now: float) -> Journal:
+    """The journal with its outcome; equal when it has the same one already.
+
+    :raises Refused: it has another one.
+    """
+    if not finished(journal):
+        return dict(journal, outcome=outcome, summary=summary or {}, finished=iso(now))
+    if journal["outcome"] == outcome:
+        return journal
+    raise Refused(
+        "Rollout %s of service %s is finished already: %s at %s%s. It was not changed to %s." % (
+            journal["id"], journal["service"], journal["outcome"], journal["finished"],
+            ", by rollout %s" % journal["superseded_by"] if journal["superseded_by"] else "", outcome,
+        )
+    )
+
+
+def blank(journal: Journal) -> bool:
+    """Whether nothing was ever recorded and nothing inherited: without it nothing would be lost."""
+    return not (journal["before"] or journal["plan"] or journal["events"] or journal["supersedes"])
+
+
+def to_prune(journals: List[Journal], keep: int) -> List[Journal]:
+    """The oldest finished ones of `journals` (oldest first) beyond the `keep` newest finished ones."""
+    done = [journal for journal in journals if finished(journal)]
+    return done[:max(0, len(done) - keep)]
+
+
+def lines(earlier: Optional[Journal], later: Journal) -> Dict[str, str]:
+    """What `later` adds, on a few lines for a diff; the whole of it would be too much to read."""
+    known = earlier or {"before": {}, "plan": [], "events": [], "outcome": None}
+    added = ["%s%s" % (e["event"], ": " + ", ".join(e["hosts"]) if e["hosts"] else "")
+             for e in later["events"][len(known["events"]):]]
+    if later["before"] != known["before"]:
+        added.insert(0, "found before: %s" % ", ".join(str(key) for key in later["before"]))
+    if later["plan"] != known["plan"]:
+        added.insert(0, "plan: %s" % "; ".join(", ".join(str(host) for host in batch) for batch in later["plan"]))
+    if later["outcome"] != known["outcome"]:
+        added.append("outcome: %s" % later["outcome"])
+    return {"before": "", "after": "".join("%s\n" % text for text in added)}

@@ -1,0 +1,265 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the lease and the journal of a service: begin, record, read and finish a rollout.
+
+Each action is one read-modify-write under the service's lock.  The order of the writes lets a crash between two
+of them lose nothing: the lease before what is done under it, a new journal before the one it inherits from is
+marked, an outcome before the lease is let go.
+
+``changed`` tells whether the history of the service says something that it did not say before.  The lease is
+bookkeeping, and so is a journal in which nothing was ever recorded: a run with nothing to do changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List
+
+from .._clock import Clock
+from .._domain.errors import DeployError, InvalidInput
+from .._journal import journal as journals
+from .._journal import lease as leases
+from .._journal.store import Store
+
+TTL = 900
+KEEP = 50
+
+ARGUMENT_SPEC: Dict[str, Any] = {
+    "action": {"type": "str", "required": True, "choices": ["begin", "record", "read", "finish"]},
+    "service": {"type": "str", "required": True},
+    "path": {"type": "path", "default": "/var/lib/zero_downtime"},
+    "id": {"type": "str"},
+    "fence": {"type": "int"},
+    "owner": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "controller": {"type": "str"},
+            "pid": {"type": "int"},
+            "process_started": {"type": "int"},
+            "boot_id": {"type": "str"},
+            "pid_namespace": {"type": "str"},
+            "machine": {"type": "str"},
+        },
+    },
+    "ttl": {"type": "int"},
+    "take_over": {"type": "bool", "default": False},
+    "dead_fence": {"type": "int"},
+    "version": {"type": "str"},
+    "strategy": {"type": "str"},
+    "before": {"type": "dict"},
+    "plan": {"type": "list", "elements": "list"},
+    "event": {"type": "str"},
+    "hosts": {"type": "list", "elements": "str"},
+    "details": {"type": "dict"},
+    "outcome": {"type": "str", "choices": list(journals.OUTCOMES)},
+    "summary": {"type": "dict"},
+    "history": {"type": "int", "default": 5},
+}
+
+CONSTRAINTS: Dict[str, Any] = {
+    "required_if": [
+        ("action", "begin", ("version", "strategy")),
+        ("action", "record", ("id", "fence")),
+        ("action", "finish", ("id", "fence", "outcome")),
+    ],
+}
+
+
+def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any]:
+    """Do ``params["action"]`` on the lease and journal of ``params["service"]``; return the task's result."""
+    store = Store(params["path"], params["service"])
+    params = _checked(params)
+    action = params["action"]
+    if action == "read":
+        with store.reading(clock):
+            return _read(store, params["history"], clock.now())
+    # Whoever may not write because nothing was ever begun creates nothing either.
+    writes = not check_mode and (action == "begin" or store.exists())
+    if check_mode and action == "begin":
+        store.expect_writable()
+    with store.writing(clock) if writes else store.reading(clock):
+        return {"begin": _begin, "record": _record, "finish": _finish}[action](store, params, check_mode, clock.now())
+
+
+def _checked(params: Dict[str, Any]) -> Dict[str, Any]:
+    """The options as plain data, as they will be read back from disk."""
+    if params["action"] == "begin" and not params["owner"]:
+        raise InvalidInput(
+            "The option owner is missing: who begins the rollout. The action plugin of this module fills it in; "
+            "without the plugin it must be given. Nothing was touched."
+        )
+    for name in ("version", "strategy"):
+        if params["action"] == "begin" and not params[name].strip():
+            raise InvalidInput("The option %s is empty. Nothing was touched." % name)
+    for name, least in (("ttl", 1), ("history", 0)):
+        if params[name] is not None and params[name] < least:
+            raise InvalidInput("The option %s is %d; it must be at least %d." % (name, params[name], least))
+    try:
+        return json.loads(json.dumps(params, default=str))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("The options cannot be written as JSON: %s. Nothing was touched." % error) from None
+
+
+def _begin(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+    """Take the lease and go on with the unfinished journal, supersede it, or write a new one."""
+    version, strategy, owner = params["version"], params["strategy"], params["owner"]
+    held = store.lease()
+    known = store.journals()
+    unfinished = [journal for journal in known if not journals.finished(journal)]
+    ground = leases.claim(held, owner, now, params["take_over"], params["dead_fence"])
+
+    newest = unfinished[-1] if unfinished else None
+    running = newest is not None and newest["id"] == held["rollout"] and journals.resumable(newest, version, strategy)
+    if ground == "ours" and running:
+        renewed = leases.renew(held, now, params["ttl"])
+        if not check_mode:
+            store.keep_lease(renewed)
+        return _begun(renewed, newest, resumed=True)
+
+    fence = _next_fence(held, known)
+    beginning = journals.begin(unfinished, store.service, version, strategy, owner, fence, now)
+    taken = leases.acquire(held, fence, owner, beginning.journal["id"], version, now, params["ttl"] or TTL)
+    if not check_mode:
+        store.keep_lease(taken)
+        store.keep_journal(beginning.journal)
+        for journal in beginning.superseded:
+            store.keep_journal(journal)
+    result = _begun(taken, beginning.journal, beginning.resumed)
+    result["changed"] = bool(beginning.superseded) or ground == "take_over"
+    if ground in ("expired", "dead", "take_over"):
+        result["taken_over_from"] = dict(leases.told(held), reason=ground)
+    return result
+
+
+def _begun(lease: Dict[str, Any], journal: Dict[str, Any], resumed: bool) -> Dict[str, Any]:
+    return {
+        "changed": False, "id": journal["id"], "fence": lease["fence"], "resumed": resumed, "journal": journal,
+        "lease": leases.told(lease), "taken_over_from": None,
+    }
+
+
+def _record(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+    """Renew the lease; add what was found, what is planned and what happened."""
+    held = store.lease()
+    journal = _writable(store, held, params, check_mode, now)
+    later = journals.record(
+        journal, now, params["before"], params["plan"], params["event"], params["hosts"], params["details"]
+    )
+    changed = later != journal
+    renewed = held
+    if _owned(held, params):
+        renewed = leases.renew(held, now, params["ttl"])
+        if not check_mode:
+            if changed:
+                store.keep_journal(later)
+            store.keep_lease(renewed)
+    return {
+        "changed": changed, "id": params["id"], "fence": params["fence"], "journal": later,
+        "lease": leases.told(renewed), "diff": journals.lines(journal, later),
+    }
+
+
+def _finish(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+    """Give the journal its outcome and let the lease go."""
+    held = store.lease()
+    journal = store.journal(params["id"])
+    outcome = params["outcome"]
+    if journal is None and outcome == "nothing_to_do" and held["owner"] is None and held["fence"] == params["fence"]:
+        return _finished(held, params, None, changed=False)
+    if journal is None and outcome == "nothing_to_do" and _owned(held, params):
+        # A finish that was cut off after it had removed the journal.
+        return _finished(_let_go(store, held, check_mode), params, None, changed=False)
+    if journal is None or journal["outcome"] != outcome or journal["fence"] != params["fence"]:
+        journal = _writable(store, held, params, check_mode, now)
+
+    later = journals.finish(journal, outcome, params["summary"], now)
+    removed = outcome == "nothing_to_do" and journals.blank(later)
+    changed = later != journal and not removed
+    diff = journals.lines(journal, later)
+    released = held
+    if not check_mode:
+        if removed:
+            store.drop_journal(later["id"])
+        elif changed:
+            store.keep_journal(later)
+    if _owned(held, params):
+        released = _let_go(store, held, check_mode)
+        diff = {"before": leases.line(held), "after": leases.line(released) + diff["after"]}
+    result = _finished(released, params, later, changed)
+    if changed:
+        result["diff"] = diff
+        if not check_mode:
+            result.update(_pruned(store))
+    return result
+
+
+def _let_go(store: Store, held: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    released = leases.release(held)
+    if not check_mode:
+        store.keep_lease(released)
+    return released
+
+
+def _finished(lease: Dict[str, Any], params: Dict[str, Any], journal: Any, changed: bool) -> Dict[str, Any]:
+    return {
+        "changed": changed, "id": params["id"], "fence": params["fence"], "lease": leases.told(lease),
+        "journal": journal,
+    }
+
+
+def _pruned(store: Store) -> Dict[str, Any]:
+    """Remove what is too old; the rollout is finished, whatever comes of this."""
+    try:
+        for journal in journals.to_prune(store.journals(), KEEP):
+            store.drop_journal(journal["id"])
+    except DeployError as error:
+        return {"warnings": ["The rollout is finished, but old journals were not removed. %s" % error.message]}
+    return {}
+
+
+def _read(store: Store, history: int, now: float) -> Dict[str, Any]:
+    """What is known of the service; nothing is written."""
+    held = store.lease()
+    known = store.journals()
+    unfinished = [journal for journal in known if not journals.finished(journal)]
+    done = [journal for journal in reversed(known) if journals.finished(journal)]
+    ended = [journal for journal in done if journal["outcome"] != journals.SUPERSEDED]
+    return {
+        "changed": False,
+        "lease": dict(leases.told(held), expired=leases.expired(held, now)),
+        "journal": unfinished[-1] if unfinished else None,
+        "last": ended[0] if ended else None,
+        "history": done[:history],
+    }
+
+
+def _writable(
+    store: Store, held: Dict[str, Any], params: Dict[str, Any], check_mode: bool, now: float
+) -> Dict[str, Any]:
+    """The journal to write to, after its owner has shown that the lease is its own."""
+    predicted = check_mode and not _owned(held, params) and params["fence"] == _next_fence(held, store.journals())
+    if not predicted:
+        leases.demand(held, params["fence"], params["id"], now)
+    journal = store.journal(params["id"])
+    if journal is None and predicted:
+        # In check mode begin has written nothing: this is the journal it would have begun.
+        return journals.new(params["id"], store.service, params["version"] or "", "", params["fence"], now)
+    if journal is None:
+        raise DeployError(
+            "The journal of rollout %s of service %s is gone, though its lease is held: somebody has removed the file. "
+            "Nothing was written. Stop this run and begin again." % (params["id"], store.service)
+        )
+    return journal
+
+
+def _owned(lease: Dict[str, Any], params: Dict[str, Any]) -> bool:
+    return (
+        lease["owner"] is not None and lease["fence"] == params["fence"] and lease["rollout"] == params["id"]
+    )
+
+
+def _next_fence(lease: Dict[str, Any], known: List[Dict[str, Any]]) -> int:
+    """One more than any number given out; the journals remember when the lease's file was moved away."""
+    return max([lease["fence"]] + [journal["fence"] for journal in known]) + 1

@@ -1,0 +1,53 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read a pool from each of its balancers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._balancers import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._clock import Clock
+from .._domain import guard
+from .together import all_or_none, side_by_side
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
+    "pool": {"type": "str", "required": True},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
+    """The pool as each balancer sees it; nothing is written."""
+    names = balancer_names(params["balancers"])
+
+    def read(named_entry: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        name, entry = named_entry
+        balancer = open_balancer(entry)
+        members = balancer.members(params["pool"])
+        return {
+            "name": name,
+            "provider": balancer.provider,
+            "version": balancer.version(),
+            "pool": params["pool"],
+            "available": guard.available(members),
+            "members": [member.as_dict() for member in members],
+        }
+
+    outcomes = side_by_side(list(zip(names, params["balancers"])), read)
+    return summed(all_or_none(names, outcomes))
+
+
+def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The task's result from the results of its balancers."""
+    return {
+        "changed": False,
+        "balancers": balancers,
+        "states": {
+            balancer["name"]: {
+                member["name"]: {"state": member["state"], "weight": member["weight"]} for member in balancer["members"]
+            }
+            for balancer in balancers
+        },
+    }

@@ -1,0 +1,70 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting for what only time brings: an idle member, a fresh check.  Polls start short and grow."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable
+
+from .._balancers.base import Balancer
+from .._clock import Clock, Deadline
+from .._domain.errors import NotApplied
+from .._domain.members import Member
+
+FIRST_POLL, LONGEST_POLL, GROWTH = 0.02, 0.25, 1.5  # seconds, seconds, factor
+
+
+class Watch:
+    """Watches members of one pool on one balancer."""
+
+    def __init__(self, balancer: Balancer, pool: str, clock: Clock) -> None:
+        self.balancer, self.pool, self.clock = balancer, pool, clock
+
+    def until(
+        self, names: Iterable[str], content: Callable[[Member], bool], in_a_row: int, deadline: Deadline
+    ) -> tuple[dict[str, float], list[Member]]:
+        """Poll until every member has been `content` in as many polls in a row.
+
+        The polls that one more success needs are granted past the deadline too: a member is not called busy for
+        having become idle at the last moment.
+
+        :return: seconds that each member took (those that made it), and the members as last seen.
+        :raises NotApplied: when a member is no longer in the pool.
+        """
+        waiting = {name: 0 for name in names}
+        took: dict[str, float] = {}
+        pause = FIRST_POLL
+        extra = in_a_row - 1
+        while True:
+            seen = [member for member in self.balancer.members(self.pool) if member.name in waiting or member.name in took]
+            gone = set(waiting) - {member.name for member in seen}
+            if gone:
+                raise NotApplied(
+                    f"Balancer {self.balancer.name}: pool {self.pool} no longer has {', '.join(sorted(gone))}. "
+                    "Was its configuration changed meanwhile?"
+                )
+            for member in seen:
+                if member.name in waiting:
+                    waiting[member.name] = waiting[member.name] + 1 if content(member) else 0
+                    if waiting[member.name] >= in_a_row:
+                        del waiting[member.name]
+                        took[member.name] = round(deadline.elapsed, 3)
+            if not waiting:
+                return took, seen
+            if deadline.passed:
+                if not extra or not any(waiting.values()):
+                    return took, seen
+                extra -= 1
+            self.clock.sleep(min(pause, deadline.left) or FIRST_POLL)
+            pause = min(LONGEST_POLL, pause * GROWTH)
+
+
+def idle(member: Member) -> bool:
+    """Whether the balancer has nothing under way for the member."""
+    return member.in_flight == 0
+
+
+def healthy(member: Member) -> bool:
+    """Whether the balancer's check is content."""
+    return member.healthy

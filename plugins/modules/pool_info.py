@@ -1,0 +1,91 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pool_info
+short_description: Read a pool from its load balancers
+version_added: 0.1.0
+author:
+  - The zero_downtime.deploy authors (@zero-downtime)
+description:
+  - Reads the members of a pool with their state, weight, health and requests in flight, from one balancer or several.
+extends_documentation_fragment:
+  - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.balancers
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+seealso:
+  - module: zero_downtime.deploy.pool_member
+"""
+
+EXAMPLES = r"""
+- name: Look at the pool
+  zero_downtime.deploy.pool_info:
+    balancers:
+      - {host: lb1, provider: haproxy, socket: /run/haproxy/admin.sock}
+    pool: shop
+  delegate_to: localhost
+  register: pool
+
+- name: Say who is out
+  ansible.builtin.debug:
+    msg: "{{ pool.balancers[0].members | rejectattr('state', 'equalto', 'enabled') | map(attribute='name') }}"
+"""
+
+RETURN = r"""
+balancers:
+  description: The pool as each balancer sees it.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the balancer.
+      type: str
+    provider:
+      description: Kind of balancer.
+      type: str
+    version:
+      description: The server's own version.
+      type: str
+    pool:
+      description: Name of the pool.
+      type: str
+    available:
+      description: How many members take new work.
+      type: int
+    members:
+      description:
+        - All members. C(state) is V(enabled), V(drained) or V(disabled), and C(health) is V(up), V(down), V(starting) or V(unknown).
+        - C(checked) tells whether the balancer checks the member's health, C(last_check) what it last saw.
+      type: list
+      elements: dict
+      sample:
+        - {name: app1, address: "192.0.2.11:8080", state: enabled, weight: 100, health: up, in_flight: 3, checked: true, last_check: L7OK 200}
+states:
+  description: State and weight of each member by balancer, for O(zero_downtime.deploy.pool_member#module:before).
+  returned: success
+  type: dict
+  sample: {lb1: {app1: {state: enabled, weight: 100}}}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import serve
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.read_pool import ARGUMENT_SPEC, run
+
+
+def main():
+    """Wire the options to the use case."""
+    serve(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True), run)
+
+
+if __name__ == "__main__":
+    main()

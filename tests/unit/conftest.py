@@ -1,0 +1,47 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make ``ansible_collections.zero_downtime.deploy`` importable, from wherever the tests are started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+CHECKOUT = Path(__file__).parents[2]
+PLACE = ("ansible_collections", "zero_downtime", "deploy")
+
+
+def collection_path() -> Path:
+    """The directory that holds ``ansible_collections``; a checkout that lies elsewhere gets a link to itself."""
+    if CHECKOUT.parts[-3:] == PLACE:
+        return CHECKOUT.parents[2]
+    path = CHECKOUT / "build" / "dev"
+    link = path.joinpath(*PLACE)
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.symlink_to("../../../..")  # relative: a checkout may be moved or copied
+        except FileExistsError:  # another run was faster
+            pass
+    return path
+
+
+COLLECTIONS = collection_path()
+sys.path.insert(0, str(COLLECTIONS))
+# For the tests that run ansible itself.
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("zero_downtime", deadline=None)
+settings.load_profile("zero_downtime")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The repository's root."""
+    return CHECKOUT

@@ -1,0 +1,503 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The four actions on real files; several owners, several processes, a clock of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    DeployError,
+    InvalidInput,
+    Refused,
+)
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.keep_journal import (
+    ARGUMENT_SPEC,
+    CONSTRAINTS,
+    KEEP,
+    run,
+)
+
+KIM = {"name": "kim", "controller": "c1", "pid": 10, "process_started": 5}
+ALEX = {"name": "alex", "controller": "c2", "pid": 11, "process_started": 6}
+
+
+class FakeClock(Clock):
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.time = 1795255200.0
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+class Service:
+    """One service in a directory, asked as a module would ask."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.clock = FakeClock()
+
+    def __call__(self, action, check_mode=False, **options):
+        given = dict(options, action=action, service="shop", path=self.path)
+        validated = ArgumentSpecValidator(ARGUMENT_SPEC, **CONSTRAINTS).validate(given)
+        assert not validated.error_messages, validated.error_messages
+        return run(validated.validated_parameters, check_mode, self.clock)
+
+    def begin(self, *owner, version="2", strategy="rolling", **options):
+        return self("begin", owner=owner[0] if owner else KIM, version=version, strategy=strategy, **options)
+
+    def record(self, begun, **options):
+        return self("record", id=begun["id"], fence=begun["fence"], **options)
+
+    def finish(self, begun, outcome="succeeded", **options):
+        return self("finish", id=begun["id"], fence=begun["fence"], outcome=outcome, **options)
+
+    def files(self):
+        """Every file with its content."""
+        found = {}
+        for directory, _names, names in os.walk(self.path):
+            for name in names:
+                path = os.path.join(directory, name)
+                with open(path, "rb") as stream:
+                    found[os.path.relpath(path, self.path)] = stream.read()
+        return found
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Service(tmp_path / "state")
+
+
+def test_a_whole_rollout(shop):
+    begun = shop.begin()
+    assert begun["fence"] == 1 and begun["id"] == "20261121T100000Z-2-1" and not begun["resumed"]
+    assert begun["taken_over_from"] is None
+    recorded = shop.record(begun, before={"lb1": {"web1": 100}}, plan=[["web1"]], event="batch_begun", hosts=["web1"])
+    assert recorded["changed"] and "batch_begun: web1" in recorded["diff"]["after"]
+    done = shop.finish(begun, summary={"hosts": 1})
+    assert done["changed"] and not done["lease"]["held"]
+    assert "outcome: succeeded" in done["diff"]["after"]
+    known = shop("read")
+    assert known["journal"] is None and known["lease"]["fence"] == 1
+    assert known["last"]["before"] == {"lb1": {"web1": 100}} and known["last"]["summary"] == {"hosts": 1}
+    assert known["history"] == [known["last"]]
+    for name in shop.files():
+        assert stat.S_IMODE(os.stat(os.path.join(shop.path, name)).st_mode) == 0o640
+
+
+def test_a_run_with_nothing_to_do_changes_nothing_and_leaves_no_trace(shop):
+    begun = shop.begin()
+    shop.record(begun, event="done")
+    shop.finish(begun)
+    before = shop.files()
+    second = shop.begin()
+    done = shop.finish(second, "nothing_to_do")
+    assert not second["changed"] and not done["changed"] and second["fence"] == 2
+    after = shop.files()
+    assert {name for name in after if after[name] != before.get(name)} == {"shop/lease.json"}
+    assert not shop.finish(second, "nothing_to_do")["changed"]
+
+
+def test_nothing_to_do_keeps_what_was_recorded_or_inherited(shop):
+    first = shop.begin()
+    shop.record(first, before={"a": 1})
+    second = shop.begin(ALEX, version="3", take_over=True)
+    assert shop.finish(second, "nothing_to_do")["changed"]
+    assert shop("read")["last"]["before"] == {"a": 1}
+
+
+def test_reading_what_is_not_there_creates_nothing(shop):
+    known = shop("read")
+    assert known["lease"]["held"] is False and known["lease"]["fence"] == 0
+    assert (known["journal"], known["last"], known["history"]) == (None, None, [])
+    with pytest.raises(Refused):
+        shop("record", id="20261121T100000Z-2-1", fence=1)
+    assert not os.path.exists(shop.path)
+
+
+def test_the_owner_gets_its_running_rollout_again(shop):
+    first = shop.begin()
+    shop.clock.time += 600
+    again = shop.begin()
+    assert (again["id"], again["fence"], again["resumed"], again["changed"]) == (first["id"], 1, True, False)
+    assert again["lease"]["expires"] == shop("read")["lease"]["expires"] == "2026-11-21T10:25:00Z"
+
+
+def test_the_owner_may_turn_to_another_version(shop):
+    first = shop.begin()
+    shop.record(first, before={"a": 1})
+    other = shop.begin(version="3")
+    assert other["fence"] == 2 and other["changed"] and other["journal"]["before"] == {"a": 1}
+    with pytest.raises(Refused):
+        shop.record(first, event="late")
+
+
+def test_a_held_lease_is_refused_and_nothing_is_written(shop):
+    shop.begin()
+    before = shop.files()
+    with pytest.raises(Refused, match="held by kim on c1") as refusal:
+        shop.begin(ALEX)
+    assert refusal.value.facts["holder"]["owner"]["pid"] == 10
+    assert shop.files() == before
+
+
+def test_a_crashed_rollout_is_resumed_after_its_expiry(shop):
+    first = shop.begin(ttl=60)
+    shop.record(first, before={"a": 1}, event="batch_begun", hosts=["web1"])
+    shop.clock.time += 59
+    with pytest.raises(Refused):
+        shop.begin(ALEX)
+    shop.clock.time += 1
+    second = shop.begin(ALEX)
+    assert second["resumed"] and second["id"] == first["id"] and second["fence"] == 2
+    assert second["journal"]["events"][0]["event"] == "batch_begun"
+    assert second["taken_over_from"]["owner"]["name"] == "kim" and second["taken_over_from"]["reason"] == "expired"
+    before = shop.files()
+    for late in (lambda: shop.record(first, event="late"), lambda: shop.finish(first)):
+        with pytest.raises(Refused, match="number 2 is held by alex"):
+            late()
+    assert shop.files() == before
+
+
+def test_an_expired_lease_that_nobody_took_is_still_its_owners(shop):
+    begun = shop.begin(ttl=60)
+    shop.clock.time += 3600
+    assert shop("read")["lease"]["expired"]
+    shop.record(begun)
+    known = shop("read")["lease"]
+    assert not known["expired"] and known["ttl"] == 60
+
+
+def test_a_heartbeat_changes_nothing_but_the_lease(shop):
+    begun = shop.begin()
+    shop.clock.time += 100
+    beat = shop.record(begun)
+    assert not beat["changed"] and beat["lease"]["renewed"] == "2026-11-21T10:01:40Z"
+
+
+def test_a_dead_owner_under_its_number(shop):
+    first = shop.begin()
+    with pytest.raises(Refused):
+        shop.begin(ALEX, dead_fence=7)
+    second = shop.begin(ALEX, dead_fence=first["fence"])
+    assert second["taken_over_from"]["reason"] == "dead"
+
+
+def test_a_late_finish_after_the_other_one_finished_is_refused(shop):
+    first = shop.begin()
+    second = shop.begin(ALEX, take_over=True)
+    assert second["changed"] and second["taken_over_from"]["reason"] == "take_over"
+    shop.finish(second)
+    with pytest.raises(Refused):
+        shop.finish(first)
+
+
+def test_finishing_twice(shop):
+    begun = shop.begin()
+    shop.record(begun, event="x")
+    shop.finish(begun)
+    before = shop.files()
+    assert not shop.finish(begun)["changed"]
+    assert shop.files() == before
+    with pytest.raises(Refused):
+        shop.finish(begun, "abandoned")
+
+
+def test_finishing_again_lets_go_of_a_lease_that_a_crash_left(shop):
+    begun = shop.begin()
+    shop.record(begun, event="x")
+    lease = os.path.join(shop.path, "shop", "lease.json")
+    shutil.copy(lease, lease + ".saved")
+    shop.finish(begun)
+    os.rename(lease + ".saved", lease)
+    assert not shop.finish(begun)["changed"]
+    assert not shop("read")["lease"]["held"]
+
+
+def test_the_number_never_goes_back_even_when_the_lease_file_is_lost(shop):
+    for _time in range(3):
+        begun = shop.begin()
+        shop.record(begun, event="x")
+        shop.finish(begun)
+    os.unlink(os.path.join(shop.path, "shop", "lease.json"))
+    assert shop.begin()["fence"] == 4
+
+
+def test_old_ones_are_pruned_and_an_unfinished_one_never(shop):
+    first = shop.begin()
+    shop.record(first, event="x")
+    rollouts = os.path.join(shop.path, "shop", "rollouts")
+    with open(os.path.join(rollouts, first["id"] + ".json"), encoding="utf-8") as stream:
+        unfinished = stream.read()
+    shop.finish(first)
+    for _time in range(KEEP + 2):
+        begun = shop.begin()
+        shop.record(begun, event="x")
+        shop.finish(begun)
+    ids = [journal["id"] for journal in shop("read", history=100)["history"]]
+    assert len(ids) == KEEP and first["id"] not in ids and ids[0] == begun["id"]
+    # A begin that was cut off can leave an unfinished one behind a finished one.
+    with open(os.path.join(rollouts, first["id"] + ".json"), "w", encoding="utf-8") as stream:
+        stream.write(unfinished)
+    assert shop("read")["journal"]["id"] == first["id"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"kind": "zero_downtime.deploy/lease", "format": 1}', "[]"])
+def test_a_damaged_lease_is_named_and_left_alone(shop, content):
+    begun = shop.begin()
+    path = os.path.join(shop.path, "shop", "lease.json")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(content)
+    before = shop.files()
+    for action in (shop.begin, lambda: shop("read"), lambda: shop.record(begun), lambda: shop.finish(begun)):
+        with pytest.raises(DeployError, match="lease.json is not what it should be"):
+            action()
+    assert shop.files() == before
+
+
+def test_a_lease_with_unusable_times_or_of_another_service_is_named(shop):
+    shop.begin()
+    path = os.path.join(shop.path, "shop", "lease.json")
+    with open(path, encoding="utf-8") as stream:
+        data = json.load(stream)
+    for wrong in ({"expires": "tomorrow"}, {"expires": None}, {"service": "other"}, {"ttl": None}):
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump(dict(data, **wrong), stream)
+        with pytest.raises(DeployError, match="Nothing was changed"):
+            shop.begin(ALEX)
+
+
+def test_a_damaged_journal_is_named_and_left_alone(shop):
+    begun = shop.begin()
+    path = os.path.join(shop.path, "shop", "rollouts", begun["id"] + ".json")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write("{}")
+    with pytest.raises(DeployError, match="is not what it should be"):
+        shop.record(begun, event="x")
+    os.unlink(path)
+    with pytest.raises(DeployError, match="is gone"):
+        shop.record(begun, event="x")
+
+
+def test_other_peoples_files_are_left_alone(shop):
+    shop.begin()
+    for name in ("notes.txt", "notes.json", "x.tmp"):
+        with open(os.path.join(shop.path, "shop", "rollouts", name), "w", encoding="utf-8") as stream:
+            stream.write("mine")
+    again = shop.begin(ALEX, take_over=True)
+    shop.finish(again)
+    assert shop.files()["shop/rollouts/notes.json"] == b"mine"
+
+
+@pytest.mark.parametrize("service", ["", "..", "a/b", ".hidden", "-x", "a\n", "x" * 101, "a b"])
+def test_unsafe_names(shop, service):
+    with pytest.raises(InvalidInput, match="name of a service"):
+        run(dict(action="read", service=service, path=shop.path), False, shop.clock)
+
+
+@pytest.mark.parametrize(
+    "options", [{"ttl": 0}, {"version": " "}, {"strategy": ""}], ids=lambda options: list(options)[0]
+)
+def test_senseless_options(shop, options):
+    with pytest.raises(InvalidInput):
+        shop.begin(**options)
+    assert not os.path.exists(shop.path)
+
+
+def test_without_an_owner_nothing_begins(shop):
+    with pytest.raises(InvalidInput, match="owner is missing"):
+        shop.begin(None)
+
+
+def test_a_foreign_id_cannot_leave_the_directory(shop):
+    begun = shop.begin()
+    for wrong in ("../lease", "x"):
+        with pytest.raises(DeployError):
+            shop("record", id=wrong, fence=begun["fence"], event="x")
+        with pytest.raises(DeployError):
+            shop("finish", id=wrong, fence=begun["fence"], outcome="nothing_to_do")
+
+
+def test_check_mode_says_what_would_be_and_writes_nothing(shop):
+    begun = shop.begin(check_mode=True)
+    assert begun["fence"] == 1
+    assert shop.record(begun, check_mode=True, event="batch_begun")["changed"]
+    assert shop.finish(begun, check_mode=True)["changed"]
+    assert not shop.finish(begun, "nothing_to_do", check_mode=True)["changed"]
+    assert not os.path.exists(shop.path)
+
+    first = shop.begin()
+    shop.record(first, event="x")
+    before = shop.files()
+    with pytest.raises(Refused):
+        shop.begin(ALEX, check_mode=True)
+    taken = shop.begin(ALEX, take_over=True, check_mode=True)
+    assert taken["resumed"] and taken["fence"] == 2 and taken["id"] == first["id"]
+    assert shop.record(taken, check_mode=True, event="y")["changed"]
+    assert shop.finish(taken, check_mode=True)["changed"]
+    assert shop.finish(first, check_mode=True)["changed"]
+    with pytest.raises(Refused):
+        shop("record", id=first["id"], fence=9, event="x", check_mode=True)
+    assert shop.files() == before
+
+
+def test_check_mode_tells_that_the_directory_cannot_be_made(shop):
+    with open(shop.path, "w", encoding="utf-8") as stream:
+        stream.write("a file in its place")
+    for check_mode in (True, False):
+        with pytest.raises(DeployError, match="Not a directory|Cannot make the directory"):
+            shop.begin(check_mode=check_mode)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_missing_permission_is_told_in_check_mode_too(shop):
+    os.mkdir(shop.path, 0o500)
+    for check_mode in (True, False):
+        with pytest.raises(DeployError, match="become: true"):
+            shop.begin(check_mode=check_mode)
+
+
+BEGINNER = """
+import json, sys
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.keep_journal import ARGUMENT_SPEC, run
+params = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
+owner = {"name": sys.argv[2], "controller": "c1", "pid": int(sys.argv[2]), "process_started": 1}
+params.update(action="begin", service="shop", path=sys.argv[1], version="2", strategy="rolling", owner=owner)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print("won", run(params, False, Clock())["fence"])
+except Refused as error:
+    print("lost", error.facts["holder"]["owner"]["name"])
+"""
+
+
+def test_of_several_processes_at_once_exactly_one_wins(tmp_path):
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    path = str(tmp_path / "state")
+    beginners = [
+        subprocess.Popen(
+            [sys.executable, "-c", BEGINNER, path, str(number)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        for number in range(1, 7)
+    ]
+    try:
+        for beginner in beginners:
+            assert beginner.stdout.readline() == "ready\n"
+        for beginner in beginners:
+            beginner.stdin.write("go\n")
+            beginner.stdin.flush()
+        said = [beginner.communicate()[0].split() for beginner in beginners]
+    finally:
+        for beginner in beginners:
+            beginner.kill()
+            beginner.wait()
+    winners = [number for number, words in enumerate(said, 1) if words == ["won", "1"]]
+    assert len(winners) == 1, said
+    assert all(words == ["lost", str(winners[0])] for number, words in enumerate(said, 1) if number != winners[0])
+
+
+class Owners(RuleBasedStateMachine):
+    """Two owners, interleaved in any way, with time passing: what must always hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.directory = tempfile.mkdtemp()
+        self.shop = Service(self.directory)
+        self.owners = {"kim": KIM, "alex": ALEX}
+        self.begun = {}
+        self.holder = None
+        self.fence = 0
+        self.first_seen = {}
+
+    def teardown(self):
+        shutil.rmtree(self.directory)
+
+    who = st.sampled_from(["kim", "alex"])
+
+    @rule(who=who, version=st.sampled_from(["2", "3"]), take_over=st.booleans())
+    def begin(self, who, version, take_over):
+        expired = self.shop("read")["lease"]["expired"]
+        may = self.holder in (None, who) or expired or take_over
+        try:
+            begun = self.shop.begin(self.owners[who], version=version, take_over=take_over)
+        except Refused as refusal:
+            assert not may
+            assert refusal.facts["holder"]["owner"]["name"] == self.holder
+            return
+        assert may
+        again = self.holder == who and begun["fence"] == self.fence
+        assert begun["fence"] == self.fence + (0 if again else 1)
+        if self.holder is None and not begun["resumed"] and not begun["journal"]["supersedes"]:
+            self.first_seen = {}
+        self.begun[who], self.holder, self.fence = begun, who, begun["fence"]
+
+    @precondition(lambda self: self.begun)
+    @rule(who=who, key=st.sampled_from("ab"), value=st.integers())
+    def record(self, who, key, value):
+        if who not in self.begun:
+            return
+        try:
+            self.shop.record(self.begun[who], before={key: value}, event="e")
+        except Refused:
+            assert who != self.holder
+            return
+        assert who == self.holder, "a late owner has written"
+        self.first_seen.setdefault(key, value)
+
+    @precondition(lambda self: self.begun)
+    @rule(who=who)
+    def finish(self, who):
+        if who not in self.begun:
+            return
+        try:
+            result = self.shop.finish(self.begun[who])
+        except Refused:
+            assert who != self.holder
+            return
+        assert who == self.holder or not result["changed"]
+        if who == self.holder:
+            self.holder = None
+
+    @rule(seconds=st.sampled_from([1, 500, 900]))
+    def pass_time(self, seconds):
+        self.shop.clock.time += seconds
+
+    @invariant()
+    def one_holder_and_the_first_observation(self):
+        known = self.shop("read")
+        owner = known["lease"]["owner"]
+        assert (owner["name"] if owner else None) == self.holder
+        assert known["lease"]["fence"] == self.fence
+        if known["journal"]:
+            assert known["journal"]["before"] == self.first_seen
+        assert len([name for name in self.shop.files() if name.endswith(".tmp")]) == 0
+
+
+TestOwners = Owners.TestCase
+TestOwners.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
