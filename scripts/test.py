@@ -1,3 +1,6 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """test.py [STAGE...]: run the stages of the tests and tell how they went.
 
 One stage named: its output is shown as it comes. Otherwise two run side by side where they may, each one's output is

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import time
@@ -81,9 +82,10 @@ class Demo:
 
     def _say(self, result: dict[str, Any]) -> None:
         log = (self.work / f"rolling-{result['version']}.log").read_text()
-        said = [line.strip() for line in log.splitlines() if "Rollout of shop" in line]
+        said = re.search(r'"(?:msg": ")?(Rollout of shop (?:[^"\\]|\\.)*)"', log)
         if said:
-            print(f"\n  {said[0].removeprefix('fatal: ')[:600]}")
+            text = said.group(1)
+            print("\n  " + json.loads(f'"{text}"'))
         versions = ", ".join(f"{host} {version}" for host, version in result["hosts"].items())
         before, during = result["latency_ms_before"], result["latency_ms_during"]
         print(f"  exit code {result['exit_code']}; now: {versions}")
@@ -111,7 +113,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
-    parser.add_argument("--repeat", type=int, default=1, help="roll the good release so often")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo = Demo(args.work, args.requests)

@@ -20,7 +20,7 @@ TOLD = {
     "Bring back into traffic, once every balancer sees it healthy": "return: HAProxy sees it healthy, traffic again",
     "Watch the hosts under traffic": "soak under traffic",
     "Keep why the rollout halted": "HALT: the release is bad",
-    "Undo this batch": "undo",
+    "Forget what failed on the way forward": "undo what was touched, last batch first",
 }
 
 
@@ -66,7 +66,5 @@ class Narrator:
         told = None
         if task and task.group(1) in TOLD:
             told = TOLD[task.group(1)]
-        elif line.startswith("PLAY [Undo"):
-            told = "undo what was touched, last batch first"
         if told and not quiet:
             print(f"  {now - started:6.1f} s  {told}", flush=True)

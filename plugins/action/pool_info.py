@@ -14,5 +14,5 @@ class ActionModule(BalancerAction):
 
     MODULE = "zero_downtime.deploy.pool_info"
     ARGUMENT_SPEC = read_pool.ARGUMENT_SPEC
-    USE_CASE = staticmethod(read_pool.run)
-    SUMMED = staticmethod(read_pool.summed)
+    USE_CASE = read_pool.run
+    SUMMED = read_pool.summed

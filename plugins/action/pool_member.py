@@ -17,8 +17,8 @@ class ActionModule(BalancerAction):
     MODULE = "zero_downtime.deploy.pool_member"
     ARGUMENT_SPEC = set_members.ARGUMENT_SPEC
     CONSTRAINTS = set_members.CONSTRAINTS
-    USE_CASE = staticmethod(set_members.run)
-    SUMMED = staticmethod(set_members.summed)
+    USE_CASE = set_members.run
+    SUMMED = set_members.summed
 
     def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """Back to the states and weights that the result names as those before."""

@@ -37,7 +37,7 @@ class ActionModule(UseCaseAction):
     MODULE = "zero_downtime.deploy.release"
     ARGUMENT_SPEC = ARGUMENT_SPEC
     CONSTRAINTS = CONSTRAINTS
-    USE_CASE = staticmethod(run)
+    USE_CASE = run
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case here or on the host; return the task's result."""
@@ -95,7 +95,7 @@ class ActionModule(UseCaseAction):
 
     def _transferred(self, source: Source, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run the module with a copy of `source` in the task's temporary directory on the host."""
-        # One may be there from asking.  Ansible removes it when the task ends, however it ends; a second one it would not.
+        # One may be there from asking.  Ansible removes it when the task ends, however it ends; it would not remove two.
         directory = self._connection._shell.tmpdir or self._make_tmp_path()
         # Under its own name, which is what the release's record tells.
         there = self._connection._shell.join_path(directory, source.name)

@@ -14,4 +14,4 @@ class ActionModule(UseCaseAction):
 
     MODULE = "zero_downtime.deploy.release_info"
     ARGUMENT_SPEC = ARGUMENT_SPEC
-    USE_CASE = staticmethod(run)
+    USE_CASE = run

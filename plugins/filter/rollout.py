@@ -61,8 +61,13 @@ def rollout_plan(
         {"host": host, "member": _member(hostvars[host], host), "domain": str(hostvars[host].get("rollout_domain") or "")}
         for host in hosts
     ]
-    health = [_last_check(hostvars[host], host) or {"name": host, "healthy": False} for host in hosts]
-    return plan.rollout_plan(targets, balancers, health, before, options)
+    return plan.rollout_plan(targets, balancers, rollout_seen(hosts, hostvars), before, options)
+
+
+def rollout_seen(hosts: list[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the last health check found on each host."""
+    unseen = {"healthy": False, "version": None, "seen": "not checked"}
+    return [_last_check(hostvars[host], host) or {**unseen, "name": host} for host in hosts]
 
 
 def _member(variables: Mapping[str, Any], host: str) -> str:
@@ -88,8 +93,11 @@ class FilterModule:
             "rollout_failures": rollout_failures,
             "rollout_members": rollout_members,
             "rollout_plan": rollout_plan,
+            "rollout_seen": rollout_seen,
             "rollout_sentence": story.failures_sentence,
             "rollout_story": story.story,
+            "rollout_status": story.status,
             "rollout_undo_plan": plan.undo_plan,
             "rollout_undo_story": story.undo_story,
+            "rollout_way_back": plan.way_back,
         }

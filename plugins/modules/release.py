@@ -86,8 +86,8 @@ options:
     description:
       - Paths relative to the release that are the same for all releases, files or directories. In the release they
         are links to C(path/shared).
-      - What is in C(path/shared) wins over what the release has there. Where nothing is shared yet, it is taken from the
-        release, and when the release has nothing there either, an empty directory is made. Put a file that no
+      - What is in C(path/shared) wins over what the release has there. Where nothing is shared yet, it is taken from
+        the release, and when the release has nothing there either, an empty directory is made. Put a file that no
         release brings into C(path/shared) first.
       - Applies to releases as they are unpacked, not to those that are there.
     type: list
@@ -129,7 +129,7 @@ options:
     default: 30
 notes:
   - With a local connection and without privilege escalation this runs in Ansible's own process.
-  - The host needs C(tar) and the like for nothing; Python's standard library does the work.
+  - The host needs no C(tar) or C(unzip). Python's standard library does the work.
 seealso:
   - module: zero_downtime.deploy.release_info
 """

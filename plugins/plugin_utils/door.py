@@ -21,8 +21,8 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import
 class UseCaseAction(ActionBase):
     """An action plugin that is nothing but a door.
 
-    Subclasses name the module (``MODULE``), its ``ARGUMENT_SPEC`` and its use case (``USE_CASE``,
-    a ``staticmethod``).
+    Subclasses name the module (``MODULE``), its ``ARGUMENT_SPEC`` and its use case (``USE_CASE``; a function, always
+    read from the class, so that it is not bound).
     """
 
     _supports_check_mode = True

@@ -173,10 +173,10 @@ class HAProxy(Balancer):
         return list(_state_rows(states))
 
     def _stats(self, states: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-        # Asked for by number: a frontend may bear the pool's name, and `show stat NAME` would take that one.
+        # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        (stats,) = self.api.ask(f"show stat {states[0]['be_id']} {SERVERS} -1")
+        (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {SERVERS} -1")
         return {row["svname"]: row for row in _stat_rows(stats) if row.get("pxname") == states[0]["be_name"]}
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:

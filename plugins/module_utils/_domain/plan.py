@@ -62,6 +62,26 @@ def rollout_plan(
     }
 
 
+TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes
+DEPLOYED = ("succeeded", "succeeded_with_failures", "rollback_failed", "abandoned")
+
+
+def way_back(known: dict[str, Any]) -> dict[str, Any]:
+    """What a rollback has to undo: the rollout that was never finished, else the last one, unless it is undone already.
+
+    :param known: what `rollout` with `action: read` returned.
+    :return: ``version`` and ``strategy`` to begin with, ``record`` (what the new journal must be told first, empty
+        when an unfinished one is gone on with), and the keys of :func:`undo_plan`.
+    """
+    unfinished, last = known.get("journal"), known.get("last")
+    if unfinished:
+        return {"version": unfinished["version"], "strategy": unfinished["strategy"], "record": {}, **undo_plan(unfinished)}
+    source = last if last and last["outcome"] in DEPLOYED else None
+    plan = undo_plan(source)
+    record = {"groups": list(reversed(plan["groups"])), "undoes": source["id"]} if source else {}
+    return {"version": source["version"] if source else "none", "strategy": "rollback", "record": record, **plan}
+
+
 def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     """Which hosts a rollout has touched, last batch first, and what they are to be again.
 
@@ -71,7 +91,9 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     undone: set[str] = set()
     groups: list[list[str]] = []
     for event in (journal or {}).get("events", []):
-        if event["event"] == "batch_begun":
+        if event["event"] == TO_UNDO:
+            groups += event["details"]["groups"]
+        elif event["event"] == "batch_begun":
             fresh = [host for host in event["hosts"] if not any(host in group for group in groups)]
             if fresh:
                 groups.append(fresh)
@@ -109,7 +131,7 @@ def _before(
         states.setdefault(balancer, {}).update(of_members)
     versions = {host["name"]: host.get("version") for host in health}
     versions.update(known.get("versions") or {})
-    return {"balancers": states, "versions": versions}
+    return {"balancers": states, "versions": versions, "members": {t["host"]: t["member"] for t in targets}}
 
 
 def _on_version(host: dict[str, Any], version: str) -> bool:

@@ -31,15 +31,17 @@ def story(
     failures: dict[str, str],
     undone: dict[str, Any],
     undo_failures: dict[str, str],
+    check_mode: bool = False,
 ) -> dict[str, Any]:
     """The end of a rollout that went forward.
 
-    :param rollout: ``service``, ``version``, ``hosts``, ``left_alone``.
+    :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``.
     :param halted: ``hosts`` and ``why`` of the batch that stopped it, else None.
     :param failures: by host, those within the budget included.
     :param undone: the plan by which it was undone (``hosts``), empty when it was not.
     :param undo_failures: by host, who could not be brought back.
-    :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``.
+    :param check_mode: whether all of it was only looked at.
+    :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``, ``left_out``.
     """
     name = f"Rollout of {rollout['service']} to {rollout['version']}"
     if halted:
@@ -49,6 +51,9 @@ def story(
             "nothing_to_do",
             f"{name}: nothing to do. {_count(rollout['left_alone'])} already healthy on it and in traffic as before.",
         )
+    if check_mode:
+        batches = "; ".join(listed(group) for group in rollout["groups"])
+        return _told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
     reached = [host for host in rollout["hosts"] if host not in failures]
     lines = [f"{name} succeeded: {_count(reached)} on it, healthy and in traffic as before."]
     if rollout["left_alone"]:
@@ -57,18 +62,62 @@ def story(
         return _told("succeeded", *lines)
     lines.append(f"Out of traffic, failed within the budget of rolling_max_failures: {failures_sentence(failures)}")
     lines.append("Mend them and run the same command again: it deploys to them alone.")
-    return _told("succeeded_with_failures", *lines)
+    return _told("succeeded_with_failures", *lines, left_out=list(failures))
 
 
-def undo_story(service: str, plan: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
+def undo_story(
+    service: str, plan: dict[str, Any], undo_failures: dict[str, str], check_mode: bool = False
+) -> dict[str, Any]:
     """The end of a rollback that somebody asked for; see :func:`story`."""
     if not plan["hosts"]:
         return _told("nothing_to_do", f"Rollback of {service}: nothing to undo.")
+    if check_mode:
+        batches = "; ".join(listed(group) for group in plan["groups"])
+        return _told("rolled_back", f"Rollback of {service} would undo {batches}. Check mode: nothing was written.")
     return _told(
         "rollback_failed" if undo_failures else "rolled_back",
         f"Rollback of {service}: {_back(plan, undo_failures)}",
         failed=bool(undo_failures),
+        left_out=list(undo_failures),
     )
+
+
+def status(
+    service: str, balancers: list[dict[str, Any]], health: list[dict[str, Any]], known: dict[str, Any]
+) -> list[str]:
+    """A service as it is now: versions, pools, lease, last rollouts.
+
+    :param balancers: what `pool_info` returned.
+    :param health: what `health_check` returned for the hosts.
+    :param known: what `rollout` returned for ``read``.
+    """
+    lines = [f"Service {service}"]
+    width = max([len(host["name"]) for host in health] or [0])
+    for host in health:
+        lines.append(f"  {host['name']:<{width}}  {host.get('version') or 'unknown version'}, {'healthy' if host['healthy'] else host['seen']}")
+    for balancer in balancers:
+        lines.append(
+            f"Balancer {balancer['name']} ({balancer['provider']} {balancer['version']}), pool {balancer['pool']}: "
+            f"{balancer['available']} of {len(balancer['members'])} available"
+        )
+        width = max([len(member["name"]) for member in balancer["members"]] or [0])
+        for member in balancer["members"]:
+            lines.append(
+                f"  {member['name']:<{width}}  {member['state']}, {member['health']}, weight {member['weight']}, in flight {member['in_flight']}"
+            )
+    lease = known["lease"]
+    if lease["held"]:
+        held = "expired" if lease["expired"] else f"held until {lease['expires']}"
+        lines.append(f"Lease: {held}, by {lease['owner']['name']} on {lease['owner'].get('controller')} since {lease['acquired']}")
+    else:
+        lines.append("Lease: free")
+    if known["journal"]:
+        lines.append(
+            f"Unfinished: {known['journal']['id']} to {known['journal']['version']}. Run the same command again to go on with it, or the "
+            "playbook rollback to undo it."
+        )
+    lines += [f"Earlier: {one['id']} to {one['version']}, {one['strategy']}: {one['outcome']}" for one in known["history"]]
+    return lines
 
 
 def _undone(name: str, halted: dict[str, Any], undone: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
@@ -77,7 +126,8 @@ def _undone(name: str, halted: dict[str, Any], undone: dict[str, Any], undo_fail
         lines.append(_back(undone, undo_failures))
     else:
         lines.append("No host had been touched: the service is as it was before.")
-    return _told("rollback_failed" if undo_failures else "rolled_back", *lines, failed=True)
+    outcome = "rollback_failed" if undo_failures else "rolled_back"
+    return _told(outcome, *lines, failed=True, left_out=list(undo_failures))
 
 
 def _back(plan: dict[str, Any], undo_failures: dict[str, str]) -> str:
@@ -97,5 +147,6 @@ def _count(hosts: list[str]) -> str:
     return f"{len(hosts)} host{' is' if len(hosts) == 1 else 's are'}"
 
 
-def _told(outcome: str, *lines: str, failed: bool = False) -> dict[str, Any]:
-    return {"outcome": outcome, "failed": failed, "lines": list(lines)}
+def _told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
+    # The next rollout owes the hosts that are left out the states they had before this one.
+    return {"outcome": outcome, "failed": failed, "lines": list(lines), "left_out": left_out or []}

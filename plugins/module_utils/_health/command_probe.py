@@ -10,7 +10,7 @@ import selectors
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import IO, Tuple
+from typing import Tuple
 
 from .._clock import Clock, Deadline
 from .connecting import no_answer
@@ -72,12 +72,11 @@ def _read(process: subprocess.Popen[bytes], deadline: Deadline) -> tuple[bytes, 
 
     ``communicate`` would keep whatever a command writes; here the first :data:`KEPT` bytes are kept.
     """
-    kept: dict[IO[bytes], bytearray] = {}
+    output, aside = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
-        for stream in (process.stdout, process.stderr):
-            assert stream is not None  # both are pipes
-            kept[stream] = bytearray()
-            selector.register(stream, selectors.EVENT_READ)
+        for stream, kept in ((process.stdout, output), (process.stderr, aside)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, kept)
         while selector.get_map() and not deadline.passed:
             ended = process.poll() is not None
             ready = selector.select(0 if ended else min(_GLANCE, deadline.left))
@@ -88,10 +87,8 @@ def _read(process: subprocess.Popen[bytes], deadline: Deadline) -> tuple[bytes, 
                 chunk = os.read(key.fd, _CHUNK)
                 if not chunk:
                     selector.unregister(key.fileobj)
-                room = KEPT - len(kept[key.fileobj])  # type: ignore[index]
-                kept[key.fileobj] += chunk[:room]  # type: ignore[index]
+                key.data.extend(chunk[: KEPT - len(key.data)])
         complete = not selector.get_map() or process.poll() is not None
-    output, aside = kept.values()
     return bytes(output), bytes(aside), complete
 
 

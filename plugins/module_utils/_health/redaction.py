@@ -106,8 +106,7 @@ def _user_secrets(parts: SplitResult) -> Iterable[str]:
     if authorization:
         yield parts.netloc.rpartition("@")[0]
         yield parts.password or ""
-        for secret in _header_secrets(authorization):
-            yield secret
+        yield from _header_secrets(authorization)
 
 
 def _query_values(query: str) -> Iterable[str]:

@@ -70,14 +70,17 @@ def resumable(journal: Journal, version: str, strategy: str) -> bool:
 
 
 def begin(
-    unfinished: List[Journal], service: str, version: str, strategy: str, owner: Dict[str, Any], fence: int, now: float
+    unfinished: List[Journal], last: Optional[Journal], service: str, version: str, strategy: str,
+    owner: Dict[str, Any], fence: int, now: float
 ) -> Beginning:
     """Go on with the newest of the `unfinished` journals (oldest first), or supersede it.
 
     More than one is unfinished only when a begin was cut off before it had marked the older ones.
+
+    :param last: the last finished one; what it left out of traffic is still owed the state from before it.
     """
     # Oldest first, and what is there wins: the state before the first of them is the one to put back.
-    before: Dict[str, Any] = {}
+    before: Dict[str, Any] = owed(last)
     for journal in unfinished:
         before = merged(before, journal["before"])
     resumed = bool(unfinished) and resumable(unfinished[-1], version, strategy)
@@ -92,6 +95,22 @@ def begin(
         dict(journal, outcome=SUPERSEDED, superseded_by=current["id"], finished=iso(now)) for journal in older
     ]
     return Beginning(current, resumed, superseded)
+
+
+def owed(last: Optional[Journal]) -> Dict[str, Any]:
+    """What was before for the hosts that `last` left out of traffic; now they are found as it left them."""
+    left_out = (last or {}).get("summary", {}).get("left_out") or []
+    if not left_out:
+        return {}
+    before = last["before"]
+    members = {host: before.get("members", {}).get(host, host) for host in left_out}
+    return {
+        "balancers": {
+            balancer: {name: state for name, state in states.items() if name in members.values()}
+            for balancer, states in before.get("balancers", {}).items()
+        },
+        "versions": {host: version for host, version in before.get("versions", {}).items() if host in left_out},
+    }
 
 
 def merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:

@@ -51,7 +51,7 @@ def download(
     }
     here = url
     try:
-        for attempt in range(_MOST_REDIRECTS + 1):
+        for _attempt in range(_MOST_REDIRECTS + 1):
             try:
                 response = open_url(
                     here,

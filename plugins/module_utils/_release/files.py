@@ -99,7 +99,7 @@ def remove(path: str) -> None:
         shutil.rmtree(path)
     except PermissionError:
         # A directory that its own owner may not write to cannot be emptied.
-        for root, directories, files in os.walk(path):
+        for root, directories, _files in os.walk(path):
             for name in [root] + [os.path.join(root, name) for name in directories]:
                 if not os.path.islink(name):
                     with contextlib.suppress(OSError):

@@ -97,7 +97,9 @@ class Layout:
                 )
             )
         return sorted(
-            name for name in os.listdir(self.releases) if is_version(name) and kind_of(self.release(name)) == "directory"
+            name
+            for name in os.listdir(self.releases)
+            if is_version(name) and kind_of(self.release(name)) == "directory"
         )
 
     def _linked(self, name: str, names: list[str]) -> Optional[str]:

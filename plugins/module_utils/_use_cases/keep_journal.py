@@ -14,7 +14,7 @@ bookkeeping, and so is a journal in which nothing was ever recorded: a run with 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .._clock import Clock
 from .._domain.errors import DeployError, InvalidInput
@@ -119,7 +119,7 @@ def _begin(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -
         return _begun(renewed, newest, resumed=True)
 
     fence = _next_fence(held, known)
-    beginning = journals.begin(unfinished, store.service, version, strategy, owner, fence, now)
+    beginning = journals.begin(unfinished, _last(known), store.service, version, strategy, owner, fence, now)
     taken = leases.acquire(held, fence, owner, beginning.journal["id"], version, now, params["ttl"] or TTL)
     if not check_mode:
         store.keep_lease(taken)
@@ -131,6 +131,12 @@ def _begin(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -
     if ground in ("expired", "dead", "take_over"):
         result["taken_over_from"] = dict(leases.told(held), reason=ground)
     return result
+
+
+def _last(known: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    """The newest of the journals (oldest first) that has an outcome of its own."""
+    ended = [journal for journal in known if journal["outcome"] not in (None, journals.SUPERSEDED)]
+    return ended[-1] if ended else None
 
 
 def _begun(lease: Dict[str, Any], journal: Dict[str, Any], resumed: bool) -> Dict[str, Any]:
@@ -225,12 +231,11 @@ def _read(store: Store, history: int, now: float) -> Dict[str, Any]:
     known = store.journals()
     unfinished = [journal for journal in known if not journals.finished(journal)]
     done = [journal for journal in reversed(known) if journals.finished(journal)]
-    ended = [journal for journal in done if journal["outcome"] != journals.SUPERSEDED]
     return {
         "changed": False,
         "lease": dict(leases.told(held), expired=leases.expired(held, now)),
         "journal": unfinished[-1] if unfinished else None,
-        "last": ended[0] if ended else None,
+        "last": _last(known),
         "history": done[:history],
     }
 

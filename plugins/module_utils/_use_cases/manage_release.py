@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from .._clock import Clock
 from .._domain.errors import InvalidInput, Refused
@@ -165,7 +165,7 @@ def _carry_out(decided: Plan, request: _Request, clock: Clock) -> list[str]:
     if decided.before.interrupted is not None:
         layout.settle(decided.settled)
     for name in decided.clear:
-        warnings += _tried("What an earlier run left", name, lambda: layout.clear((name,)))
+        warnings += _tried("What an earlier run left", name, layout.clear, (name,))
     if decided.unpack:
         assert request.source is not None and request.version is not None
         install(
@@ -180,13 +180,13 @@ def _carry_out(decided: Plan, request: _Request, clock: Clock) -> list[str]:
             layout.remove(version)
         else:
             # The release that was asked for runs; an old one that will not go is no reason to undo that.
-            warnings += _tried("The old release", version, lambda: layout.remove(version))
+            warnings += _tried("The old release", version, layout.remove, version)
     return warnings
 
 
-def _tried(what: str, name: str, remove: Any) -> list[str]:
+def _tried(what: str, name: str, remove: Callable[[Any], None], argument: Any) -> list[str]:
     try:
-        remove()
+        remove(argument)
     except OSError as error:
         return ["{0} {1} could not be removed completely: {2}. The next run tries again.".format(what, name, error)]
     return []

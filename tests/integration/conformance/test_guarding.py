@@ -96,7 +96,7 @@ def test_a_writer_that_no_lock_keeps_out_is_noticed_and_ours_is_put_back(rig, mo
     driver = type(rig.balancer())
     apply = driver.apply
 
-    def behind(self, pool, changes):
+    def behind(self, pool, changes, distrust=False):
         monkeypatch.setattr(driver, "apply", apply)
         apply(self, pool, [Change("m2", state)])  # from another machine, between our count and our write
         return apply(self, pool, changes)

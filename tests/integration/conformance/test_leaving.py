@@ -143,7 +143,7 @@ def test_what_was_written_and_is_no_longer_there_is_told(rig, monkeypatch):
     driver = type(rig.balancer())
     apply = driver.apply
 
-    def undone(self, pool, changes):
+    def undone(self, pool, changes, distrust=False):
         seen = apply(self, pool, changes)
         monkeypatch.setattr(driver, "apply", apply)
         apply(self, pool, [Change(change.name, "enabled") for change in changes])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 
 import pytest
@@ -44,34 +43,21 @@ def test_a_member_that_died_after_its_last_check_gets_no_request(make_rig, apps,
     assert rig.members()["m1"].state == state and rig.members()["m1"].weight == 100
 
 
-def test_bound_clients_never_meet_a_dead_process_on_its_way_back(make_rig, apps):
+@pytest.mark.parametrize("state", ["drained", "disabled"])
+def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(make_rig, apps, state):
     rig = make_rig(rise=1, interval=1, forgiving=False)
     cookie = bound_to(rig.port, "m1").cookie
-    set_pool(rig.entry(), ["m1"], state="disabled")
-    app = apps["m1"]
-    app.broken = True
-    served = app.served
-    ended = threading.Event()
-
-    def insist():
-        """Come with a cookie of m1, every time; the statuses that were no success."""
-        failed = []
-        while not ended.is_set():
-            client = Bound(rig.port)
-            client.cookie = cookie
-            try:
-                client.get()
-            except http.client.HTTPException as error:
-                failed.append(str(error))
-        return failed
-
-    clients = [Aside(insist) for _ in range(4)]
-    for _ in range(10):
-        with pytest.raises(TimedOut):
-            set_pool(rig.entry(), ["m1"], state="enabled", health_timeout=0.1)
-    ended.set()
-    assert [client.ended().result for client in clients] == [[]] * 4
-    assert app.served == served
+    set_pool(rig.entry(), ["m1"], state=state)
+    apps["m1"].broken = True
+    returning = Aside(lambda: set_pool(rig.entry(), ["m1"], state="enabled", health_timeout=1))
+    rig.wait_until("m1 is held to be down", lambda pool: (pool["m1"].state, pool["m1"].health) == ("drained", "down"))
+    served = apps["m1"].served
+    for _ in range(30):
+        client = Bound(rig.port)
+        client.cookie = cookie
+        assert client.get() != "m1"
+    assert apps["m1"].served == served
+    assert isinstance(returning.ended().error, TimedOut)
 
 
 def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig, apps):

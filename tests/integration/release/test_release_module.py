@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
 import threading
@@ -15,20 +16,28 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-# The module's process, on the oldest Python that there is here, and Ansible's own.
-PYTHONS = [python for python in (shutil.which("python3.8"), sys.executable) if python][:1]
+
+def oldest_python():
+    """The oldest supported Python that there is here and that runs."""
+    for minor in range(8, 11):
+        python = shutil.which(f"python3.{minor}")
+        if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return python
+    return sys.executable
+
+
+PYTHON = oldest_python()
 DOORS = [
     pytest.param({"shipped": False}, id="in-process"),
-    *[
-        pytest.param(
-            {"shipped": True, "python": python},
-            id=os.path.basename(python),
-            marks=pytest.mark.skipif(os.getuid() != 0, reason="only root becomes root without being asked"),
-        )
-        for python in PYTHONS
-    ],
+    pytest.param(
+        {"shipped": True, "python": PYTHON},
+        id=f"shipped-{os.path.basename(PYTHON)}",
+        marks=pytest.mark.skipif(os.getuid() != 0, reason="only root becomes root without being asked"),
+    ),
 ]
 pytestmark = pytest.mark.parametrize("door", DOORS)
+
+TOLD = ["path", "current", "previous", "releases", "activated", "unpacked", "pruned", "changed", "diff"]
 
 
 def release(**options):
@@ -62,7 +71,8 @@ def test_from_the_controller_with_prediction_and_once_only(play, app, files, doo
             assert not app.exists()
         done = play([task], **door)
         again = play([task], **door)
-        told = [{**run["Release"], "invocation": None} for run in (foretold, done)]
+        # Ansible itself adds what it knows about `path`, once that is there.
+        told = [{key: run["Release"][key] for key in TOLD} for run in (foretold, done)]
         assert told[0] == told[1]
         assert told[1]["changed"] and told[1]["activated"] and told[1]["unpacked"]
         assert not again["Release"]["changed"]

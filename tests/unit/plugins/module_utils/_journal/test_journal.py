@@ -38,8 +38,8 @@ def at(tree, path):
     return tree
 
 
-def begun(unfinished=(), version="2", strategy="rolling", fence=1, now=NOW):
-    return journal.begin(list(unfinished), "shop", version, strategy, KIM, fence, now)
+def begun(unfinished=(), version="2", strategy="rolling", fence=1, now=NOW, last=None):
+    return journal.begin(list(unfinished), last, "shop", version, strategy, KIM, fence, now)
 
 
 @given(trees, trees)
@@ -132,3 +132,21 @@ def test_a_diff_shows_what_is_added():
     assert journal.lines(first, later)["after"] == (
         "plan: web1; web2, web3\nfound before: lb1\nbatch_begun: web1\n"
     )
+
+
+def test_what_the_last_one_left_out_is_still_owed_its_state_from_before():
+    before = {
+        "balancers": {"lb1": {"m1": {"state": "enabled", "weight": 5}, "m2": {"state": "enabled", "weight": 7}}},
+        "versions": {"app1": "1", "app2": "1"},
+        "members": {"app1": "m1", "app2": "m2"},
+    }
+    last = journal.finish(
+        journal.record(begun().journal, NOW, before=before), "rollback_failed", {"left_out": ["app2"]}, NOW
+    )
+    owed = begun(last=last, fence=2).journal["before"]
+    assert owed == {"balancers": {"lb1": {"m2": {"state": "enabled", "weight": 7}}}, "versions": {"app2": "1"}}
+
+
+def test_one_that_left_nobody_out_owes_nothing():
+    last = journal.finish(journal.record(begun().journal, NOW, event="x"), "succeeded", {"lines": []}, NOW)
+    assert begun(last=last, fence=2).journal["before"] == {}

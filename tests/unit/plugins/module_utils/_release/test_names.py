@@ -15,7 +15,9 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._release.name
 )
 
 
-@pytest.mark.parametrize("version", ["1.4.2", "v1", "2024-01-31T10_00", "1.0.0-rc.1+build5", "1~beta", "_", "a" * 200])
+@pytest.mark.parametrize(
+    "version", ["1.4.2", "v1", "2024-01-31T10_00", "1.0.0-rc.1+build5", "1~beta", "_", "a" * 200]
+)
 def test_a_version_names_a_directory(version):
     assert valid_version(version) == version
 
