@@ -50,7 +50,7 @@ class Demo:
         self.fleet.prepare()
         version = self.fleet.start_haproxy()
         print(f"HAProxy {version} on 127.0.0.1:{self.fleet.port}, six instances behind it. First, version 1.0 everywhere ...", flush=True)
-        code, _seconds, _tasks = self.narrator.play("first", [*self.common, str(HERE / "first.yml")], quiet=True)
+        code, _seconds, _steps = self.narrator.play("first", [*self.common, str(HERE / "first.yml")], quiet=True)
         if code:
             sys.exit(f"The first release did not come up, see {self.work / 'first.log'}.")
 
@@ -62,9 +62,9 @@ class Demo:
         started = time.time()
         words = ["zero_downtime.deploy.rolling", "-e", "rollout_hosts=shop", "-e", f"rollout_version={version}", *self.common]
         print(f"\n$ ansible-playbook {' '.join(words[:5])}", flush=True)
-        code, seconds, tasks = self.narrator.play(f"rolling-{version}", words)
+        code, seconds, steps = self.narrator.play(f"rolling-{version}", words)
         load = self.fleet.finish_load((started, started + seconds))
-        halted = [moment for moment, task in tasks if task == "Keep why the rollout halted"]
+        halted = [step.began for step in steps if step.name == "Keep why the rollout halted"]
         result = {
             "version": version,
             "exit_code": code,
