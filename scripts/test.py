@@ -192,7 +192,9 @@ def main(names: list[str]) -> int:
         for stage in chosen:
             print(f"{stage.name:<14}{stage.state:<10}{stage.seconds:>5.0f} s   {told(stage.counts)}")
         print(f"{'all':<24}{time.monotonic() - begun:>5.0f} s\n")
-    print(told([sum(column) for column in zip(*(stage.counts for stage in chosen))]), flush=True)
+    total = told([sum(column) for column in zip(*(stage.counts for stage in chosen))])
+    (RESULTS / "summary").write_text(total + "\n", encoding="utf-8")
+    print(total, flush=True)
     return 0 if all(stage.state in ("ok", "skipped") for stage in chosen) else 1
 
 

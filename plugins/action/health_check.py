@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.check_health import ARGUMENT_SPEC, run
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
@@ -15,3 +17,7 @@ class ActionModule(UseCaseAction):
     MODULE = "zero_downtime.deploy.health_check"
     ARGUMENT_SPEC = ARGUMENT_SPEC
     USE_CASE = run
+
+    def needs_privilege(self, args: dict[str, Any]) -> bool:
+        """Only a command cares who runs it."""
+        return any("command" in target for target in args.get("targets") or [] if isinstance(target, dict))

@@ -46,7 +46,7 @@ class ActionModule(UseCaseAction):
         del tmp
         args = dict(self._task.args)
         try:
-            if self.runs_here():
+            if self.runs_here(args):
                 if _is_on_controller(args):
                     args.update(source=self._found(args["source"]) or args["source"], remote_src=True)
                 result.update(self.in_process(args))

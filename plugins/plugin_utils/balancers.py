@@ -59,6 +59,10 @@ class BalancerAction(UseCaseAction):
         """Arguments that undo the task where it returned `result`; None where it wrote nothing."""
         return None
 
+    def needs_privilege(self, args: dict[str, Any]) -> bool:
+        """A socket's mode may keep out who runs Ansible; an address asks nobody who they are."""
+        return any(entry.get("socket") for entry in args["balancers"])
+
     def _everywhere(self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         return side_by_side(
             [
@@ -70,7 +74,7 @@ class BalancerAction(UseCaseAction):
     def _at(self, place: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if place != HERE:
             return module_on_host(self, place, task_vars, self.MODULE, args)
-        if self.runs_here():
+        if self.runs_here(args):
             return self.in_process(args)
         return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
 

@@ -39,7 +39,7 @@ class UseCaseAction(ActionBase):
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
         del tmp
-        if self.runs_here():
+        if self.runs_here(self._task.args):
             result.update(self.in_process(self._task.args))
         else:
             result.update(
@@ -47,9 +47,18 @@ class UseCaseAction(ActionBase):
             )
         return result
 
-    def runs_here(self) -> bool:
-        """Whether the task's target is the controller itself, as the user who runs it."""
-        return self._connection.transport == "local" and not self._connection.become
+    def runs_here(self, args: dict[str, Any]) -> bool:
+        """Whether this process can do it: the task's target is the controller, and no other user is needed.
+
+        `ansible_become` is often set for all hosts, and reaches the controller too.
+        """
+        if self._connection.transport != "local":
+            return False
+        return not self._connection.become or not self.needs_privilege(args)
+
+    def needs_privilege(self, args: dict[str, Any]) -> bool:
+        """Whether `become`, where it is asked for, makes a difference to this task."""
+        return True
 
     def in_process(self, args: dict[str, Any]) -> dict[str, Any]:
         """Validate `args` as the module would and run the use case in this process."""
