@@ -43,9 +43,13 @@ def rollout_failures(hosts: list[str], hostvars: Mapping[str, Any], checked: boo
         if kept:
             failures[host] = str(kept)
             continue
-        seen = _last_check(hostvars[host], host) if checked else None
+        if not checked:
+            continue
+        seen = _last_check(hostvars[host], host)
         if seen is not None and not seen["healthy"]:
             failures[host] = f"not healthy, last seen: {seen['seen']}"
+        elif hostvars[host].get("__rollout_health_host", {}).get("unreachable"):
+            failures[host] = "cannot be reached, so it cannot be checked"
     return failures
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import balancer_name, balancer_names
@@ -35,10 +34,10 @@ class BalancerAction(UseCaseAction):
         """Run the use case at each place; return the task's result."""
         task_vars = task_vars or {}
         ActionBase.run(self, tmp, task_vars)  # refuses what the task's keywords ask for and an action cannot do
-        validated = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.CONSTRAINTS).validate(self._task.args)
-        if validated.error_messages:
-            return {"failed": True, "changed": False, "msg": "; ".join(validated.error_messages)}
-        entries = validated.validated_parameters["balancers"]
+        params, wrong = self.validated(self._task.args)
+        if wrong:
+            return wrong
+        entries = params["balancers"]
         try:
             names = balancer_names(entries)
             places = group_by_place(entries)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import UseCase, outcome
@@ -62,7 +63,15 @@ class UseCaseAction(ActionBase):
 
     def in_process(self, args: dict[str, Any]) -> dict[str, Any]:
         """Validate `args` as the module would and run the use case in this process."""
-        validated = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.CONSTRAINTS).validate(args)
-        if validated.error_messages:
-            return {"failed": True, "changed": False, "msg": "; ".join(validated.error_messages)}
-        return outcome(type(self).USE_CASE, validated.validated_parameters, self._task.check_mode)
+        params, wrong = self.validated(args)
+        return wrong or outcome(type(self).USE_CASE, params, self._task.check_mode)
+
+    def validated(self, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options as the module would see them, and a failed result when it would refuse them."""
+        result = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.CONSTRAINTS).validate(args)
+        if not result.error_messages:
+            return result.validated_parameters, {}
+        said = "; ".join(result.error_messages)
+        if result.unsupported_parameters and isinstance(result.errors[0], UnsupportedError):
+            said = f"Unsupported parameters: {said}"
+        return result.validated_parameters, {"failed": True, "changed": False, "msg": said}

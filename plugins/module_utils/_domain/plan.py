@@ -64,6 +64,7 @@ def rollout_plan(
 
 TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes
 DEPLOYED = ("succeeded", "succeeded_with_failures", "rollback_failed", "abandoned")
+UNDONE = ("rolled_back",)  # what came before such a one is not what "the last rollout" means to anybody
 
 
 def way_back(known: dict[str, Any]) -> dict[str, Any]:
@@ -73,13 +74,17 @@ def way_back(known: dict[str, Any]) -> dict[str, Any]:
     :return: ``version`` and ``strategy`` to begin with, ``record`` (what the new journal must be told first, empty
         when an unfinished one is gone on with), and the keys of :func:`undo_plan`.
     """
-    unfinished, last = known.get("journal"), known.get("last")
+    unfinished = known.get("journal")
     if unfinished:
         return {"version": unfinished["version"], "strategy": unfinished["strategy"], "record": {}, **undo_plan(unfinished)}
-    source = last if last and last["outcome"] in DEPLOYED else None
-    plan = undo_plan(source)
-    record = {"groups": list(reversed(plan["groups"])), "undoes": source["id"]} if source else {}
-    return {"version": source["version"] if source else "none", "strategy": "rollback", "record": record, **plan}
+    for done in known["history"]:
+        if done["outcome"] in UNDONE:
+            break
+        plan = undo_plan(done) if done["outcome"] in DEPLOYED else {"hosts": []}
+        if plan["hosts"]:
+            record = {"groups": list(reversed(plan["groups"])), "undoes": done["id"]}
+            return {"version": done["version"], "strategy": "rollback", "record": record, **plan}
+    return {"version": "none", "strategy": "rollback", "record": {}, **undo_plan(None)}
 
 
 def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:

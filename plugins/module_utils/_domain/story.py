@@ -35,10 +35,10 @@ def story(
 ) -> dict[str, Any]:
     """The end of a rollout that went forward.
 
-    :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``.
+    :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``, ``reached``.
     :param halted: ``hosts`` and ``why`` of the batch that stopped it, else None.
     :param failures: by host, those within the budget included.
-    :param undone: the plan by which it was undone (``hosts``), empty when it was not.
+    :param undone: the plan by which it was undone: ``hosts``, ``reached``, ``before``.
     :param undo_failures: by host, who could not be brought back.
     :param check_mode: whether all of it was only looked at.
     :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``, ``left_out``.
@@ -54,6 +54,15 @@ def story(
     if check_mode:
         batches = "; ".join(listed(group) for group in rollout["groups"])
         return _told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
+    unreached = [host for host in rollout["hosts"] if host not in rollout["reached"]]
+    if unreached:
+        return _told(
+            "abandoned",
+            f"{name} ended before it reached {listed(unreached)}, see above. Run the same command again to go on, or the playbook "
+            "rollback to undo it.",
+            failed=True,
+            left_out=unreached,
+        )
     reached = [host for host in rollout["hosts"] if host not in failures]
     lines = [f"{name} succeeded: {_count(reached)} on it, healthy and in traffic as before."]
     if rollout["left_alone"]:
@@ -74,6 +83,7 @@ def undo_story(
     if check_mode:
         batches = "; ".join(listed(group) for group in plan["groups"])
         return _told("rolled_back", f"Rollback of {service} would undo {batches}. Check mode: nothing was written.")
+    undo_failures = _all_failures(plan, undo_failures)
     return _told(
         "rollback_failed" if undo_failures else "rolled_back",
         f"Rollback of {service}: {_back(plan, undo_failures)}",
@@ -122,12 +132,19 @@ def status(
 
 def _undone(name: str, halted: dict[str, Any], undone: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
     lines = [f"{name} FAILED in the batch {listed(halted['hosts'])}: {halted['why']}"]
-    if undone.get("hosts"):
+    undo_failures = _all_failures(undone, undo_failures)
+    if undone["hosts"]:
         lines.append(_back(undone, undo_failures))
     else:
         lines.append("No host had been touched: the service is as it was before.")
     outcome = "rollback_failed" if undo_failures else "rolled_back"
     return _told(outcome, *lines, failed=True, left_out=list(undo_failures))
+
+
+def _all_failures(plan: dict[str, Any], failures: dict[str, str]) -> dict[str, str]:
+    """Nobody counts as brought back who was not seen to be."""
+    missed = [host for host in plan["hosts"] if host not in plan["reached"] and host not in failures]
+    return {**failures, **{host: "the undoing ended before it got here, see above" for host in missed}}
 
 
 def _back(plan: dict[str, Any], undo_failures: dict[str, str]) -> str:

@@ -38,19 +38,19 @@ class Impatient(Clock):
 
 def _hold(what, held, release):
     with only_writer(what, Clock()):
-        held.set()
-        release.wait(30)
+        held.send(True)
+        release.recv()
 
 
 @pytest.fixture
 def holder():
     """Another process that holds the lock of `pool`."""
-    held, release = FORK.Event(), FORK.Event()
-    process = FORK.Process(target=_hold, args=("pool", held, release))
+    (held, tell_held), (told_release, release) = FORK.Pipe(duplex=False), FORK.Pipe(duplex=False)
+    process = FORK.Process(target=_hold, args=("pool", tell_held, told_release))
     process.start()
-    assert held.wait(30)
-    yield process, release
-    release.set()
+    assert held.poll(30)
+    yield process
+    process.kill()
     process.join()
 
 
@@ -68,9 +68,8 @@ def test_other_pools_are_not_waited_for(holder):
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(holder):
-    process, _release = holder
-    process.kill()
-    process.join()
+    holder.kill()
+    holder.join()
     with only_writer("pool", Impatient()):
         pass
 

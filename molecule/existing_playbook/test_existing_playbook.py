@@ -1,0 +1,71 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold after a playbook of the user's own ran twice, and once without `serial`, with clients all the time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenario import figures
+from scenario.fleet import left_behind, look, pools, ssh, versions
+from scenario.load import Load
+from scenario.places import HOSTS, RUNS, TOLD
+from scenario.runs import Run, told
+
+MINIMUM = 2  # traffic_min_available in the inventory
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, Any]:
+    """The lab before."""
+    return dict(json.loads((RUNS / "before.json").read_text()))
+
+
+def settings(host: str) -> str:
+    """What the running process was started with."""
+    return ssh(host, "tr '\\0' '\\n' < /proc/$(systemctl show --value --property=MainPID shop)/environ | grep SHOP_GREETING").strip()
+
+
+def as_before(before: dict[str, Any]) -> None:
+    """Versions, states and weights; nothing left behind."""
+    after = look()
+    assert versions(after) == versions(before)
+    assert pools(after) == pools(before)
+    assert left_behind(after) == {}
+
+
+def test_the_old_role_has_restarted_every_host(before: dict[str, Any]) -> None:
+    """By the handler that it notifies; the playbook's own tasks have run too."""
+    assert {settings(host) for host in HOSTS} == {"SHOP_GREETING=hello"}
+    assert {ssh(host, "cat /srv/shop/shared/maintained") for host in HOSTS} == {f"yes, {host}" for host in HOSTS}
+    as_before(before)
+
+
+def test_a_second_run_restarts_nothing() -> None:
+    """Nothing has changed, so nothing notifies the handler."""
+    _first, again = told(TOLD, "converge")
+    assert not [task for task in again if "Take out of traffic" in task["task"]]
+
+
+def test_all_at_once_is_refused(before: dict[str, Any]) -> None:
+    """Without `serial` the hosts that are too many are refused, and said so; they serve on as before."""
+    run = Run("without_serial", str(Path(__file__).with_name("without_serial.yml")), old_shop_greeting="all at once")
+    assert run.wait() != 0
+    refused = {host for host, counts in run.recap().items() if counts["failed"]}
+    assert len(refused) >= MINIMUM
+    assert f"the minimum is {MINIMUM} (min_available: {MINIMUM})" in run.last_words()
+    assert "Take fewer members at a time (serial" in run.last_words()
+    assert {host for host in HOSTS if settings(host) == "SHOP_GREETING=hello"} == refused
+    as_before(before)
+
+
+def test_not_one_request_failed() -> None:
+    """From before the first run to after the refusal."""
+    report = Load(RUNS, "all").stop()
+    figures.keep("all", report)
+    assert report["failed"] == 0, report["failures"]
+    assert report["requests"] >= 3000

@@ -1,0 +1,134 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's door: which balancers are visited together, and what comes back from them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.action import pool_info, pool_member
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils import on_host
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction, group_by_place
+
+HAPROXY = {"provider": "haproxy", "timeout": 5.0}
+
+
+def test_balancers_are_grouped_by_the_host_they_are_reached_from():
+    entries = [
+        {**HAPROXY, "host": "lb1", "socket": "/a", "address": None, "name": None},
+        {**HAPROXY, "host": None, "address": "h:1", "socket": None, "name": None},
+        {**HAPROXY, "host": "lb1", "socket": "/b", "address": None, "name": "second"},
+        {**HAPROXY, "host": "lb2", "socket": "/a", "address": None, "name": None},
+    ]
+    assert group_by_place(entries) == {
+        "lb1": [{**HAPROXY, "socket": "/a", "name": "lb1"}, {**HAPROXY, "socket": "/b", "name": "second"}],
+        "": [{**HAPROXY, "address": "h:1", "name": "h:1"}],
+        "lb2": [{**HAPROXY, "socket": "/a", "name": "lb2"}],
+    }
+
+
+def test_a_failed_place_keeps_its_reason_and_its_facts():
+    outcome = BalancerAction._as_outcome(
+        {"failed": True, "msg": "Too few.", "changed": True, "minimum": 2, "invocation": {}, "_ansible_no_log": False, "exception": "x"}
+    )
+    assert isinstance(outcome, DeployError)
+    assert (outcome.message, outcome.facts) == ("Too few.", {"changed": True, "minimum": 2})
+
+
+def test_a_module_that_broke_says_why():
+    outcome = BalancerAction._as_outcome({"failed": True, "msg": "MODULE FAILURE", "module_stderr": "SyntaxError\n", "rc": 1})
+    assert outcome.message == "MODULE FAILURE SyntaxError"
+    assert BalancerAction._as_outcome({"failed": True}).message == "No reason was given."
+
+
+def test_a_place_that_succeeded_is_its_result():
+    assert BalancerAction._as_outcome({"changed": True, "balancers": []}) == {"changed": True, "balancers": []}
+
+
+def member_action(**args):
+    action = object.__new__(pool_member.ActionModule)
+    action._task = type("Task", (), {"args": {"pool": "app", "members": ["m1"], "state": "disabled", **args}})()
+    return action
+
+
+def result(changed=True):
+    was = {"name": "m1", "state": "enabled", "weight": 40, "health": "up"}
+    return {"changed": changed, "balancers": [{"name": "lb1", "members": [{"name": "m1", "before": was}]}]}
+
+
+def test_what_is_put_back_is_what_was_before_without_cutting_anybody():
+    assert member_action().put_back_args(result()) == {
+        "pool": "app",
+        "members": ["m1"],
+        "state": "as_before",
+        "before": {"lb1": {"m1": {"state": "enabled", "weight": 40}}},
+        "min_available": "0",
+        "health": "none",
+    }
+
+
+def test_how_work_ends_is_the_tasks_own_choice_on_the_way_back_too():
+    args = member_action(on_drain_timeout="cut", drain_timeout=3).put_back_args(result())
+    assert (args["on_drain_timeout"], args["drain_timeout"]) == ("cut", 3)
+
+
+def test_where_nothing_changed_nothing_is_put_back():
+    assert member_action().put_back_args(result(changed=False)) is None
+    assert object.__new__(pool_info.ActionModule).put_back_args(result()) is None
+
+
+def die():
+    os._exit(3)
+
+
+def test_jobs_run_in_processes_of_their_own_and_answer_in_order():
+    jobs = [lambda number=number: {"number": number, "pid": os.getpid()} for number in range(4)]
+    results = on_host.side_by_side(jobs)
+    assert [each["number"] for each in results] == [0, 1, 2, 3]
+    assert len({each["pid"] for each in results} | {os.getpid()}) == 5
+
+
+def test_a_single_job_runs_here():
+    assert on_host.side_by_side([lambda: {"pid": os.getpid()}]) == [{"pid": os.getpid()}]
+
+
+def test_a_job_that_breaks_or_dies_is_a_failure_and_the_others_are_heard():
+    results = on_host.side_by_side([lambda: {"ok": True}, lambda: 1 // 0, die])
+    assert results[0] == {"ok": True}
+    assert results[1]["failed"] and results[1]["msg"].startswith("ZeroDivisionError")
+    assert results[2]["failed"] and "ended without an answer" in results[2]["msg"]
+
+
+class Text(str):
+    """As Ansible marks text."""
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ({Text("a"): [Text("b"), 1, True, None, 1.5]}, {"a": ["b", 1, True, None, 1.5]}),
+        ((1, 2), [1, 2]),
+        ({"a": {"b": Text("c")}}, {"a": {"b": "c"}}),
+        (os.sep.__class__, str(str)),
+    ],
+)
+def test_what_travels_between_processes_is_plain(value, plain):
+    made = on_host._plain(value)
+    assert made == plain
+    assert not isinstance(made, dict) or {type(key) for key in made} == {str}
+
+
+def test_only_the_engines_own_variables_of_a_host_are_looked_at():
+    class HostVars(dict):
+        """A secret that must not be templated where it is not asked for."""
+
+        def __getitem__(self, name):
+            assert name != "vault_password"
+            return super().__getitem__(name)
+
+    host_vars = HostVars(ansible_host="192.0.2.1", inventory_hostname="lb1", vault_password="x", ansible_become=True)
+    assert on_host._engine_vars(host_vars) == {"ansible_host": "192.0.2.1", "inventory_hostname": "lb1", "ansible_become": True}
