@@ -11,6 +11,7 @@ here, and writes its counts (passed, failed, skipped) to the file $TALLY.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ROOT / "scripts" / "stages"
@@ -41,6 +43,7 @@ class Stage:
     counts: list[int] = field(default_factory=lambda: [0, 0, 0])
     process: subprocess.Popen | None = None
     started: float = 0.0
+    lock: IO[bytes] | None = None
 
     @property
     def log(self) -> Path:
@@ -70,9 +73,22 @@ def table() -> list[Stage]:
     ]
 
 
+def take(stage: Stage) -> bool:
+    """Whether no other run in this checkout is at the same stage: they would share its files in build/."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    told_before = stage.lock is not None
+    stage.lock = stage.lock or (RESULTS / f"{stage.name}.lock").open("wb")
+    try:
+        fcntl.flock(stage.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not told_before:
+            print(f"{stage.name}: another run is at it, waiting for its end", flush=True)
+        return False
+    return True
+
+
 def start(stage: Stage, shown: bool) -> None:
     """Start `stage` in a process group of its own."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     stage.tally.unlink(missing_ok=True)
     print(f"==> {stage.name}: {stage.what}", flush=True)
     environment = {**os.environ, "TALLY": str(stage.tally)}
@@ -154,7 +170,7 @@ def run(chosen: list[Stage]) -> None:
     try:
         while running or any(not stage.state for stage in chosen):
             for stage in chosen:
-                if not stage.state and ready(stage, stages, running):
+                if not stage.state and ready(stage, stages, running) and take(stage):
                     start(stage, shown)
                     running.append(stage)
             for stage in list(running):
@@ -167,6 +183,8 @@ def run(chosen: list[Stage]) -> None:
                 if code is not None:
                     running.remove(stage)
                     settle(stage, code, shown)
+                    assert stage.lock is not None
+                    stage.lock.close()
             time.sleep(0.05)
     finally:
         for stage in running:

@@ -49,7 +49,8 @@ class Demo:
         """HAProxy and six instances of version 1.0."""
         self.fleet.prepare()
         version = self.fleet.start_haproxy()
-        print(f"HAProxy {version} on 127.0.0.1:{self.fleet.port}, six instances behind it. First, version 1.0 everywhere ...", flush=True)
+        print(f"HAProxy {version} on 127.0.0.1:{self.fleet.port}, six instances behind it.")
+        print("First, version 1.0 everywhere ...", flush=True)
         code, _seconds, _steps = self.narrator.play("first", [*self.common, str(HERE / "first.yml")], quiet=True)
         if code:
             sys.exit(f"The first release did not come up, see {self.work / 'first.log'}.")
@@ -90,7 +91,8 @@ class Demo:
         before, during = result["latency_ms_before"], result["latency_ms_during"]
         print(f"  exit code {result['exit_code']}; now: {versions}")
         print(f"  {result['requests']} requests, {result['failed']} failed {result['why'] or ''}")
-        print(f"  latency p50/p99 before {before['p50']:.1f}/{before['p99']:.1f} ms, during {during['p50']:.1f}/{during['p99']:.1f} ms", flush=True)
+        latency = [f"{name} {part['p50']:.1f}/{part['p99']:.1f} ms" for name, part in (("before", before), ("during", during))]
+        print(f"  latency p50/p99 {', '.join(latency)}", flush=True)
 
 
 def verdict(good: dict[str, Any], bad: dict[str, Any]) -> list[str]:

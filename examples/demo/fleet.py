@@ -119,7 +119,8 @@ class Fleet:
     def start_load(self, name: str, requests: int, seconds: float) -> None:
         """Start clients through the balancer; see `finish_load`."""
         self.load_files = {kind: self.run / f"load-{name}.{kind}" for kind in ("stop", "samples", "summary")}
-        command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{self.port}", "--requests", str(max(4 * requests, 100_000))]
+        command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{self.port}"]
+        command += ["--requests", str(max(4 * requests, 100_000))]
         command += ["--at-least", str(requests), "--seconds", str(seconds), "--stop-file", str(self.load_files["stop"])]
         command += ["--samples", str(self.load_files["samples"]), "--summary", str(self.load_files["summary"])]
         self.load = subprocess.Popen(command, cwd=SUPPORT, stdin=subprocess.DEVNULL, start_new_session=True)

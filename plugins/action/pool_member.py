@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
 
@@ -19,6 +20,13 @@ class ActionModule(BalancerAction):
     CONSTRAINTS = set_members.CONSTRAINTS
     USE_CASE = set_members.run
     SUMMED = set_members.summed
+    AT_A_PLACE = {"on_failure": "fail"}
+
+    def failure(self, error: DeployError) -> dict[str, Any]:
+        """Failed, or reported, as the task wants it."""
+        if self._task.args.get("on_failure") == "report":
+            return set_members.problem(error)
+        return super().failure(error)
 
     def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """Back to the states and weights that the result names as those before."""

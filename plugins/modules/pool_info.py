@@ -69,7 +69,14 @@ balancers:
       type: list
       elements: dict
       sample:
-        - {name: app1, address: "192.0.2.11:8080", state: enabled, weight: 100, health: up, in_flight: 3, checked: true, last_check: L7OK 200}
+        - name: app1
+          address: 192.0.2.11:8080
+          state: enabled
+          weight: 100
+          health: up
+          in_flight: 3
+          checked: true
+          last_check: L7OK 200
 states:
   description: State and weight of each member by balancer, for O(zero_downtime.deploy.pool_member#module:before).
   returned: success

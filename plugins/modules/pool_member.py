@@ -83,9 +83,17 @@ options:
       - Seconds to wait for that check.
     type: float
     default: 60.0
+  on_failure:
+    description:
+      - V(fail) fails the task.
+      - V(report) does not, and says what went wrong in RV(problem). The members are put back either way.
+    type: str
+    choices: [fail, report]
+    default: fail
   warmup:
     description:
-      - Rising percents of a member's own weight at which it starts, one after the other. HAProxy's static algorithms refuse weights other than 0 and 100 percent.
+      - Rising percents of a member's own weight at which it starts, one after the other.
+      - HAProxy's static algorithms refuse weights other than 0 and 100 percent.
     type: list
     elements: int
     default: []
@@ -126,6 +134,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+problem:
+  description: What went wrong, with O(on_failure=report). Empty when all is well.
+  returned: always
+  type: str
 balancers:
   description: Each balancer with the members that were asked for.
   returned: success

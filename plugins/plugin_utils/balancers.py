@@ -16,7 +16,9 @@ from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import U
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.on_host import module_on_host, side_by_side
 
 # Of a failed module's result, what Ansible put there or what is told anew.
-NOT_FACTS = {"failed", "msg", "module_stderr", "module_stdout", "rc", "invocation", "exception", "warnings", "deprecations", "ansible_facts"}
+NOT_FACTS = frozenset(
+    "failed msg module_stderr module_stdout rc invocation exception warnings deprecations ansible_facts".split()
+)
 HERE = ""  # the place of balancers that are talked to from where the task runs
 
 
@@ -27,6 +29,8 @@ class BalancerAction(UseCaseAction):
     side by side; when one of them fails, the others are put back.
     """
 
+    # Options that are the whole operation's, and have another value at each place.
+    AT_A_PLACE: dict[str, Any] = {}
     # Makes one result out of the balancers' own.
     SUMMED: Callable[[list[dict[str, Any]]], dict[str, Any]]
 
@@ -50,9 +54,13 @@ class BalancerAction(UseCaseAction):
                 self._putting_back(places, outcomes, task_vars),
             )
         except DeployError as error:
-            return {"changed": False, **error.facts, "failed": True, "msg": error.message}
+            return self.failure(error)
         by_name = {balancer["name"]: balancer for result in results for balancer in result["balancers"]}
         return type(self).SUMMED([by_name[name] for name in names])
+
+    def failure(self, error: DeployError) -> dict[str, Any]:
+        """The task's result when a place failed."""
+        return {"changed": False, **error.facts, "failed": True, "msg": error.message}
 
     def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """Arguments that undo the task where it returned `result`; None where it wrote nothing."""
@@ -63,9 +71,10 @@ class BalancerAction(UseCaseAction):
         return any(entry.get("socket") for entry in args["balancers"])
 
     def _everywhere(self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
+        args = {**self._task.args, **self.AT_A_PLACE}
         return side_by_side(
             [
-                lambda place=place, entries=entries: self._at(place, {**self._task.args, "balancers": entries}, task_vars)
+                lambda place=place, entries=entries: self._at(place, {**args, "balancers": entries}, task_vars)
                 for place, entries in places.items()
             ]
         )

@@ -9,7 +9,9 @@ import importlib.util
 from pathlib import Path
 
 # Importing it puts the collection's path into place.
-_spec = importlib.util.spec_from_file_location("zero_downtime_unit_conftest", Path(__file__).parents[1] / "unit" / "conftest.py")
+_spec = importlib.util.spec_from_file_location(
+    "zero_downtime_unit_conftest", Path(__file__).parents[1] / "unit" / "conftest.py"
+)
 _unit = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_unit)
 checkout = _unit.checkout

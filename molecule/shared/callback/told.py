@@ -31,7 +31,6 @@ class CallbackModule(CallbackBase):
         """A file of its own for each run, in the order of their beginnings."""
         name = Path(playbook._file_name).stem
         self._file = Path(os.environ["TOLD"]) / f"{time.time():.3f}-{name}.jsonl"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
 
     def v2_runner_on_ok(self, result):
         """A task did what it should."""
@@ -50,5 +49,6 @@ class CallbackModule(CallbackBase):
             "diff": result._result.get("diff"),
             "msg": result._result.get("msg"),
         }
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(told, default=str) + "\n")

@@ -286,7 +286,8 @@ def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
     admin = int(state["srv_admin_state"])
     checked = stat["status"] != "no check" and (bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED)
     maintenance = bool(admin & MAINTENANCE)
-    last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], stat.get("last_chk") or stat.get("check_desc"))))
+    said = stat.get("last_chk") or stat.get("check_desc")
+    last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], said)))
     return Member(
         name=state["srv_name"],
         address=f"{state['srv_addr']}:{state['srv_port']}",

@@ -93,19 +93,22 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     :param journal: of the rollout; None when there is none.
     :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``.
     """
-    undone: set[str] = set()
-    groups: list[list[str]] = []
+    groups: list[list[str]] = []  # what is touched at this point of the story, in the order in which it was
+    fresh: list[str] = []
     for event in (journal or {}).get("events", []):
+        gone: list[str] = []
         if event["event"] == TO_UNDO:
             groups += event["details"]["groups"]
         elif event["event"] == "batch_begun":
             fresh = [host for host in event["hosts"] if not any(host in group for group in groups)]
-            if fresh:
-                groups.append(fresh)
-        elif event["event"] in ("batch_refused", "undone"):
-            undone.update(event["hosts"])
-    left = [[host for host in group if host not in undone] for group in reversed(groups)]
-    left = [group for group in left if group]
+            groups.append(fresh)
+        elif event["event"] == "batch_refused":
+            # An attempt before this one may have touched the others; they are still to be undone.
+            gone = fresh
+        elif event["event"] == "undone":
+            gone = event["hosts"]
+        groups = [[host for host in group if host not in gone] for group in groups]
+    left = [group for group in reversed(groups) if group]
     return {
         "hosts": [host for group in left for host in group],
         "batches": [len(group) for group in left],
@@ -223,6 +226,6 @@ def _too_large(
                     f"available on balancer {balancer['name']}, and the minimum is {floor} (traffic_min_available: {min_available}). "
                     "Make rolling_batches smaller, bring other members back, or lower the minimum."
                 ]
-            returning = {name for name in names if before["balancers"][balancer["name"]][name]["state"] == ENABLED}
-            available |= returning
+            states = before["balancers"][balancer["name"]]
+            available = left | {name for name in names if states[name]["state"] == ENABLED and states[name]["weight"] > 0}
     return []

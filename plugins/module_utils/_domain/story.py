@@ -35,7 +35,8 @@ def story(
 ) -> dict[str, Any]:
     """The end of a rollout that went forward.
 
-    :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``, ``reached``.
+    :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``, ``before``, ``touched`` (by the batch
+        that was under way last) and ``reached``.
     :param halted: ``hosts`` and ``why`` of the batch that stopped it, else None.
     :param failures: by host, those within the budget included.
     :param undone: the plan by which it was undone: ``hosts``, ``reached``, ``before``.
@@ -43,9 +44,24 @@ def story(
     :param check_mode: whether all of it was only looked at.
     :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``, ``left_out``.
     """
+    told = _forward(rollout, halted, failures, undone, undo_failures, check_mode)
+    # What an earlier rollout owes to hosts that this one did not reach (--limit), the next one owes them still.
+    mine = {*rollout["hosts"], *rollout["left_alone"], *told["left_out"]}
+    owed = [host for host in rollout["before"].get("versions", {}) if host not in mine]
+    return {**told, "left_out": told["left_out"] + owed}
+
+
+def _forward(
+    rollout: dict[str, Any],
+    halted: dict[str, Any] | None,
+    failures: dict[str, str],
+    undone: dict[str, Any],
+    undo_failures: dict[str, str],
+    check_mode: bool,
+) -> dict[str, Any]:
     name = f"Rollout of {rollout['service']} to {rollout['version']}"
     if halted:
-        return _undone(name, halted, undone, undo_failures)
+        return _undone(name, rollout, halted, undone, undo_failures)
     if not rollout["hosts"]:
         return _told(
             "nothing_to_do",
@@ -104,7 +120,8 @@ def status(
     lines = [f"Service {service}"]
     width = max([len(host["name"]) for host in health] or [0])
     for host in health:
-        lines.append(f"  {host['name']:<{width}}  {host.get('version') or 'unknown version'}, {'healthy' if host['healthy'] else host['seen']}")
+        health_now = "healthy" if host["healthy"] else host["seen"]
+        lines.append(f"  {host['name']:<{width}}  {host.get('version') or 'unknown version'}, {health_now}")
     for balancer in balancers:
         lines.append(
             f"Balancer {balancer['name']} ({balancer['provider']} {balancer['version']}), pool {balancer['pool']}: "
@@ -113,7 +130,8 @@ def status(
         width = max([len(member["name"]) for member in balancer["members"]] or [0])
         for member in balancer["members"]:
             lines.append(
-                f"  {member['name']:<{width}}  {member['state']}, {member['health']}, weight {member['weight']}, in flight {member['in_flight']}"
+                f"  {member['name']:<{width}}  {member['state']}, {member['health']}, weight {member['weight']}, "
+                f"in flight {member['in_flight']}"
             )
     lease = known["lease"]
     if lease["held"]:
@@ -130,11 +148,25 @@ def status(
     return lines
 
 
-def _undone(name: str, halted: dict[str, Any], undone: dict[str, Any], undo_failures: dict[str, str]) -> dict[str, Any]:
+def _undone(
+    name: str,
+    rollout: dict[str, Any],
+    halted: dict[str, Any],
+    undone: dict[str, Any],
+    undo_failures: dict[str, str],
+) -> dict[str, Any]:
     lines = [f"{name} FAILED in the batch {listed(halted['hosts'])}: {halted['why']}"]
     undo_failures = _all_failures(undone, undo_failures)
+    touched = list(dict.fromkeys([*rollout["reached"], *rollout["touched"]]))
     if undone["hosts"]:
         lines.append(_back(undone, undo_failures))
+    elif touched:
+        # Without the lease, or without the journal, there is no right and no plan to undo anything.
+        lines.append(
+            f"Nothing was undone: {listed(touched)} had been touched before. Run the same command again to go on, or the "
+            "playbook rollback to undo it."
+        )
+        return _told("abandoned", *lines, failed=True, left_out=touched)
     else:
         lines.append("No host had been touched: the service is as it was before.")
     outcome = "rollback_failed" if undo_failures else "rolled_back"

@@ -14,6 +14,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .._domain.errors import Refused
+from .._domain.plan import TO_UNDO, undo_plan
 from .times import compact, iso
 
 KIND = "zero_downtime.deploy/rollout"
@@ -89,6 +90,11 @@ def begin(
     else:
         older, current = unfinished, new(new_id(version, fence, now), service, version, strategy, fence, now)
         current["supersedes"] = unfinished[-1]["id"] if unfinished else None
+        # Whoever undoes this one brings back what the other one had touched, too.
+        touched = undo_plan(unfinished[-1] if unfinished else None)
+        if touched["hosts"]:
+            groups = {"groups": list(reversed(touched["groups"]))}
+            current = record(current, now, event=TO_UNDO, hosts=touched["hosts"], details=groups)
     attempt = {"time": iso(now), "owner": owner, "fence": fence}
     current.update(before=before, fence=fence, attempts=current["attempts"] + [attempt])
     superseded = [
@@ -110,6 +116,7 @@ def owed(last: Optional[Journal]) -> Dict[str, Any]:
             for balancer, states in before.get("balancers", {}).items()
         },
         "versions": {host: version for host, version in before.get("versions", {}).items() if host in left_out},
+        "members": members,
     }
 
 

@@ -30,6 +30,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "on_drain_timeout": {"type": "str", "default": "fail", "choices": ["fail", "cut"]},
     "health": {"type": "str", "default": "fresh", "choices": ["fresh", "none"]},
     "health_timeout": {"type": "float", "default": 60.0},
+    "on_failure": {"type": "str", "default": "fail", "choices": ["fail", "report"]},
     "warmup": {"type": "list", "elements": "int", "default": []},
     "warmup_step": {"type": "float", "default": 5.0},
 }
@@ -44,6 +45,24 @@ POLLS_IN_A_ROW = 2  # a request may arrive between the write and the first look
 
 def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
     """Bring the members there on every balancer, or leave every balancer as it was."""
+    try:
+        return bring_all(params, check_mode, clock)
+    except DeployError as error:
+        if params["on_failure"] == "fail":
+            raise
+        return problem(error)
+
+
+def problem(error: DeployError) -> dict[str, Any]:
+    """The result of a task that reports a failure instead of failing."""
+    return {"changed": False, **error.facts, "balancers": [], "problem": error.message}
+
+
+def bring_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
+    """See :func:`run`.
+
+    :raises DeployError: whatever `on_failure` says.
+    """
     check_options(params)
     names = balancer_names(params["balancers"])
     places = [Place(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
@@ -73,10 +92,12 @@ def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:
     for balancer in balancers:
         for member in balancer["members"]:
             for side, text in lines.items():
-                text.append(f"{balancer['name']} {balancer['pool']}/{member['name']}: {member[side]['state']}, weight {member[side]['weight']}")
+                seen = member[side]
+                text.append(f"{balancer['name']} {balancer['pool']}/{member['name']}: {seen['state']}, weight {seen['weight']}")
     return {
         "changed": any(balancer["changed"] for balancer in balancers),
         "balancers": balancers,
+        "problem": "",
         "diff": {side: "\n".join(text) + "\n" for side, text in lines.items()},
     }
 

@@ -28,7 +28,10 @@ class Site:
         self.directory, self.lb1, self.lb2 = directory, one, two
         host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         # What a balancer's host has beside its connection may be a template that makes sense elsewhere alone.
-        more = {"of_no_use_here": "{{ lookup('ansible.builtin.file', '/nonexistent') }}", "nor_this": "{{ not_defined }}"}
+        more = {
+            "of_no_use_here": "{{ lookup('ansible.builtin.file', '/nonexistent') }}",
+            "nor_this": "{{ not_defined }}",
+        }
         self.hosts = {"lb1": {**host, **more}, "lb2": {**host}, "app1": {**host}}
 
     def play(self, *tasks, hosts="localhost", check=False, diff=False):
@@ -36,14 +39,33 @@ class Site:
         told = self.directory / "told.json"
         named = [{"register": f"told_{number}", **self._task(task)} for number, task in enumerate(tasks)]
         results = ", ".join(task["register"] for task in named)
-        tell = {"ansible.builtin.copy": {"content": f"{{{{ [{results}] | to_json }}}}", "dest": str(told)}, "check_mode": False, "diff": False}
-        playbook = [{"hosts": hosts, "gather_facts": False, "tasks": [*named, {"name": "Tell what each returned", **tell}]}]
+        tell = {
+            "ansible.builtin.copy": {"content": f"{{{{ [{results}] | to_json }}}}", "dest": str(told)},
+            "check_mode": False,
+            "diff": False,
+        }
+        playbook = [
+            {"hosts": hosts, "gather_facts": False, "tasks": [*named, {"name": "Tell what each returned", **tell}]}
+        ]
         (self.directory / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": self.hosts}}), encoding="utf-8")
         (self.directory / "play.yml").write_text(yaml.safe_dump(playbook), encoding="utf-8")
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.directory / "inventory.yml"), str(self.directory / "play.yml")]
+        command = [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            str(self.directory / "inventory.yml"),
+            str(self.directory / "play.yml"),
+        ]
         env = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": str(self.directory / "home")}
         run = subprocess.run(
-            [*command, *["--check"] * check, *["--diff"] * diff], capture_output=True, text=True, env=env, check=False, timeout=300
+            [*command, *["--check"] * check, *["--diff"] * diff],
+            capture_output=True,
+            text=True,
+            env=env,
+            check=False,
+            timeout=300,
         )
         assert run.returncode == 0, run.stdout + run.stderr
         return json.loads(told.read_text(encoding="utf-8"))
@@ -72,11 +94,23 @@ def site(make_haproxy, tmp_path):
 
 def plain(result):
     """Of a result what is the user's."""
-    return {key: value for key, value in result.items() if key not in ("invocation", "ansible_facts", "warnings", "deprecations")}
+    return {
+        key: value
+        for key, value in result.items()
+        if key not in ("invocation", "ansible_facts", "warnings", "deprecations")
+    }
 
 
 def test_out_and_in_on_both_with_check_mode_and_diff_before(site):
-    out = {"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1", "m2"], "state": "disabled", "min_available": "50%"}}
+    out = {
+        "pool_member": {
+            "balancers": site.entries(),
+            "pool": "app",
+            "members": ["m1", "m2"],
+            "state": "disabled",
+            "min_available": "50%",
+        }
+    }
     (promised,) = site.play(out, check=True, diff=True)
     assert site.states() == ["enabled", "enabled"]
     done, again = site.play(out, out, diff=True)
@@ -96,7 +130,11 @@ def test_results_have_the_same_shape_through_every_door_and_keep_the_order_asked
     by_host, in_process, as_module, backwards = site.play(
         {"pool_info": {"balancers": site.entries(), "pool": "app"}},
         {"pool_info": {"balancers": here, "pool": "app"}},
-        {"pool_info": {"balancers": here, "pool": "app"}, "delegate_to": "lb1", "vars": {"ansible_connection": "local", "ansible_become": False}},
+        {
+            "pool_info": {"balancers": here, "pool": "app"},
+            "delegate_to": "lb1",
+            "vars": {"ansible_connection": "local", "ansible_become": False},
+        },
         {"pool_info": {"balancers": mixed, "pool": "app"}},
     )
     for result in (by_host, in_process, as_module):
@@ -110,7 +148,16 @@ def test_results_have_the_same_shape_through_every_door_and_keep_the_order_asked
 @pytest.mark.parametrize("first", [True, False])
 def test_when_the_second_host_may_not_write_the_first_is_put_back(site, first):
     entries = site.entries(socket=str(site.lb2.operator_socket))
-    (failed,) = site.play({"pool_member": {"balancers": entries if first else entries[::-1], "pool": "app", "members": ["m1"], "state": "disabled"}})
+    (failed,) = site.play(
+        {
+            "pool_member": {
+                "balancers": entries if first else entries[::-1],
+                "pool": "app",
+                "members": ["m1"],
+                "state": "disabled",
+            }
+        }
+    )
     assert failed["failed"] and failed["changed"] is False
     assert "Permission denied" in failed["msg"] and "Balancer lb1 is as it was before." in failed["msg"]
     assert site.states() == ["enabled", "enabled"]
@@ -121,7 +168,14 @@ def test_what_returned_on_one_host_is_taken_out_again_without_cutting_anybody(si
         set_pool(rig.entry(), ["m1"], state="disabled")
     apps["m1"].gate.set()
     (failed,) = site.play(
-        {"pool_member": {"balancers": site.entries(socket=str(site.lb2.operator_socket)), "pool": "app", "members": ["m1"], "state": "enabled"}}
+        {
+            "pool_member": {
+                "balancers": site.entries(socket=str(site.lb2.operator_socket)),
+                "pool": "app",
+                "members": ["m1"],
+                "state": "enabled",
+            }
+        }
     )
     assert "Balancer lb1 is as it was before." in failed["msg"]
     assert site.states() == ["disabled", "disabled"]
@@ -139,7 +193,11 @@ def test_a_request_in_flight_is_waited_for_on_another_host_too(site, apps):
     client = bound_to(site.lb2.port, "m1")
     slow = Aside(lambda: client.get("/hold"))
     site.lb2.wait_until("the request is under way", lambda pool: pool["m1"].in_flight == 1)
-    leaving = Aside(lambda: site.play({"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}}))
+    leaving = Aside(
+        lambda: site.play(
+            {"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}}
+        )
+    )
     site.lb2.wait_until("m1 is written", lambda pool: pool["m1"].state == "disabled")
     assert leaving.runs
     apps["m1"].gate.set()
@@ -149,15 +207,24 @@ def test_a_request_in_flight_is_waited_for_on_another_host_too(site, apps):
 
 def test_a_host_that_is_not_in_the_inventory(site):
     entries = site.entries(host="lb9")
-    (failed,) = site.play({"pool_member": {"balancers": entries, "pool": "app", "members": ["m1"], "state": "disabled"}})
-    assert "There is no host 'lb9' in the inventory" in failed["msg"] and "Balancer lb1 is as it was before." in failed["msg"]
+    (failed,) = site.play(
+        {"pool_member": {"balancers": entries, "pool": "app", "members": ["m1"], "state": "disabled"}}
+    )
+    assert (
+        "There is no host 'lb9' in the inventory" in failed["msg"]
+        and "Balancer lb1 is as it was before." in failed["msg"]
+    )
     assert site.states() == ["enabled", "enabled"]
 
 
 def test_a_host_that_cannot_be_reached(site):
     site.hosts["lb2"] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    (failed,) = site.play({"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}})
-    assert "Balancer host lb2 cannot be reached" in failed["msg"] and "Balancer lb1 is as it was before." in failed["msg"]
+    (failed,) = site.play(
+        {"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}}
+    )
+    assert (
+        "Balancer host lb2 cannot be reached" in failed["msg"] and "Balancer lb1 is as it was before." in failed["msg"]
+    )
     assert site.states() == ["enabled", "enabled"]
 
 
@@ -180,7 +247,9 @@ def test_a_connection_that_does_not_exist(site):
 def test_wrong_values_are_told_through_both_doors(site, more, said):
     options = {"pool": "app", "members": ["m1"], "state": "disabled", **more}
     here = [{"provider": "haproxy", "socket": str(site.lb1.socket)}]
-    failures = site.play({"pool_member": {"balancers": site.entries(), **options}}, {"pool_member": {"balancers": here, **options}})
+    failures = site.play(
+        {"pool_member": {"balancers": site.entries(), **options}}, {"pool_member": {"balancers": here, **options}}
+    )
     assert [said in failure["msg"] for failure in failures] == [True, True], failures
     assert site.states() == ["enabled", "enabled"]
 
@@ -205,7 +274,12 @@ def test_from_a_host_that_is_rolled_over(site):
 
 
 def test_async_is_refused_rather_than_ignored(site):
-    (failed,) = site.play({"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}, "async": 10})
+    (failed,) = site.play(
+        {
+            "pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"},
+            "async": 10,
+        }
+    )
     assert failed["failed"] and "async" in failed["msg"]
     assert site.states() == ["enabled", "enabled"]
 
@@ -214,9 +288,13 @@ def test_privileges_are_those_of_the_balancers_host(site):
     if os.getuid() != 0 or not shutil.which("su"):
         pytest.skip("needs root, to become somebody else")
     nobody = pwd.getpwnam("nobody").pw_name
-    site.hosts["lb2"].update(ansible_become=True, ansible_become_user=nobody, ansible_become_method="su", ansible_become_exe="su -s /bin/sh")
+    site.hosts["lb2"].update(
+        ansible_become=True, ansible_become_user=nobody, ansible_become_method="su", ansible_become_exe="su -s /bin/sh"
+    )
     site.hosts["lb2"].update(ansible_shell_allow_world_readable_temp=True)
-    (failed,) = site.play({"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}})
+    (failed,) = site.play(
+        {"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}}
+    )
     assert f"User {nobody} may not open" in failed["msg"] or "Permission denied" in failed["msg"], failed
     assert "Balancer lb1 is as it was before." in failed["msg"]
     assert site.states() == ["enabled", "enabled"]

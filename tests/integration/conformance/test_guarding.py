@@ -105,13 +105,20 @@ def test_a_writer_that_no_lock_keeps_out_is_noticed_and_ours_is_put_back(rig, mo
     monkeypatch.setattr(driver, "apply", behind)
     with pytest.raises(Refused, match=r"another writer took members out.*2 of 4.*as they were before \(m1\)"):
         set_pool(rig.entry(), ["m1"], state=state, min_available=3)
-    assert {name: m.state for name, m in rig.members().items()} == {"m1": "enabled", "m2": state, "m3": "enabled", "m4": "enabled"}
+    assert {name: m.state for name, m in rig.members().items()} == {
+        "m1": "enabled",
+        "m2": state,
+        "m3": "enabled",
+        "m4": "enabled",
+    }
 
 
 def test_a_weight_out_of_range_is_refused_before_anything_is_written(rig):
     low, high = rig.balancer().capabilities.weight_range
     for weight in (low - 1, high + 1):
-        with pytest.raises(InvalidInput, match=rf"weight {weight} of m1 is outside {low} to {high}\. Nothing was touched"):
+        with pytest.raises(
+            InvalidInput, match=rf"weight {weight} of m1 is outside {low} to {high}\. Nothing was touched"
+        ):
             set_pool(rig.entry(), ["m1"], state="disabled", weight=weight)
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("enabled", 100)
 

@@ -12,7 +12,12 @@ import time
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    InvalidInput,
+    NotApplied,
+    Refused,
+    Unreachable,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
@@ -32,7 +37,9 @@ def test_a_frontend_of_the_same_name_does_not_hide_the_pool(proxy):
 
 
 def test_a_pool_whose_name_is_a_number(make_haproxy, apps):
-    rig = make_haproxy(more={"extra": f"backend 2\n    server n1 127.0.0.1:{apps['m1'].port}\nbackend 3\n    server n2 127.0.0.1:1\n"})
+    rig = make_haproxy(
+        more={"extra": f"backend 2\n    server n1 127.0.0.1:{apps['m1'].port}\nbackend 3\n    server n2 127.0.0.1:1\n"}
+    )
     assert [m["name"] for m in read(rig.entry(), pool="2")["balancers"][0]["members"]] == ["n1"]
     assert [m["name"] for m in read(rig.entry(), pool="3")["balancers"][0]["members"]] == ["n2"]
 
@@ -47,7 +54,15 @@ def test_members_of_many_kinds(make_haproxy, apps):
     rig = make_haproxy(
         members=dict.fromkeys(["m1", "off", "unchecked", "follows", "hushed"], port),
         wait=False,
-        more={"server_options": {"m1": CHECK, "off": f"{CHECK} disabled", "unchecked": "", "follows": f"track {POOL}/m1", "hushed": CHECK}},
+        more={
+            "server_options": {
+                "m1": CHECK,
+                "off": f"{CHECK} disabled",
+                "unchecked": "",
+                "follows": f"track {POOL}/m1",
+                "hushed": CHECK,
+            }
+        },
     )
     rig.ask(f"disable health {POOL}/hushed")
     seen = rig.members()
@@ -88,7 +103,9 @@ def test_an_application_that_drains_itself_is_not_available(make_haproxy, apps):
     rig = make_haproxy(more={"extra": ""}, rise=2)
     rig.stop()
     configuration = rig._configuration
-    rig._configuration = lambda: configuration().replace("option httpchk GET /health", "option httpchk GET /health\n    http-check disable-on-404")
+    rig._configuration = lambda: configuration().replace(
+        "option httpchk GET /health", "option httpchk GET /health\n    http-check disable-on-404"
+    )
     rig.start()
     rig.all_up()
     apps["m1"].health = 404
@@ -130,7 +147,9 @@ def test_two_hundred_members_are_few_connections(make_haproxy, apps, monkeypatch
     rig = make_haproxy(members=dict.fromkeys(names, apps["m1"].port), checked=False, wait=False)
     lines = []
     exchange = haproxy.RuntimeApi._exchange
-    monkeypatch.setattr(haproxy.RuntimeApi, "_exchange", lambda self, line: (lines.append(line), exchange(self, line))[1])
+    monkeypatch.setattr(
+        haproxy.RuntimeApi, "_exchange", lambda self, line: (lines.append(line), exchange(self, line))[1]
+    )
     result = set_pool(rig.entry(), names, state="disabled", weight=10, min_available=0)
     assert len(result["balancers"][0]["members"]) == 200
     writes = [line for line in lines if "set server" in line]
@@ -194,7 +213,16 @@ def listening(reply):
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"\n", b"hello\n\n", b"HTTP/1.0 400 Bad request\r\n\r\nno\n\n", b"1\n\n", b"1\nfoo\nbar\n\n", b"\xff\x00\xfe\n\n", b"1\n# be_id be_name srv_id"],
+    [
+        b"",
+        b"\n",
+        b"hello\n\n",
+        b"HTTP/1.0 400 Bad request\r\n\r\nno\n\n",
+        b"1\n\n",
+        b"1\nfoo\nbar\n\n",
+        b"\xff\x00\xfe\n\n",
+        b"1\n# be_id be_name srv_id",
+    ],
 )
 def test_what_is_not_haproxy_is_said_not_to_be(reply):
     server, address = listening(reply)

@@ -27,7 +27,9 @@ def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
             set_pool(rig.entry(), [name], state="enabled", warmup=[10, 50], warmup_step=0.05)
             until(f"{name} serves again", lambda app=app, served=served: app.served > served)
     assert load.failures == [] and load.requests > 200
-    assert {m.state for m in rig.members().values()} == {"enabled"} and {m.weight for m in rig.members().values()} == {100}
+    assert {m.state for m in rig.members().values()} == {"enabled"} and {m.weight for m in rig.members().values()} == {
+        100
+    }
 
 
 @pytest.mark.parametrize("state", ["drained", "disabled"])
@@ -106,7 +108,9 @@ def test_a_second_run_changes_nothing(rig):
         assert again["changed"] is False and again["diff"]["before"] == again["diff"]["after"]
 
 
-@pytest.mark.parametrize("options", [{"state": "disabled"}, {"state": "drained"}, {"weight": 30}, {"state": "drained", "weight": 0}])
+@pytest.mark.parametrize(
+    "options", [{"state": "disabled"}, {"state": "drained"}, {"weight": 30}, {"state": "drained", "weight": 0}]
+)
 def test_check_mode_tells_the_truth_and_touches_nothing(rig, options):
     before = rig.members()
     promised = set_pool(rig.entry(name="lb"), ["m1", "m2"], check=True, **options)

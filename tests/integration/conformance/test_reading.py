@@ -25,7 +25,14 @@ def test_a_pool_in_the_words_of_the_design(rig, apps):
     assert balancer["version"][0].isdigit()
     assert all(member.pop("checked") is True and member.pop("last_check") for member in balancer["members"])
     assert balancer["members"] == [
-        {"name": name, "address": f"127.0.0.1:{app.port}", "state": "enabled", "weight": 100, "health": "up", "in_flight": 0}
+        {
+            "name": name,
+            "address": f"127.0.0.1:{app.port}",
+            "state": "enabled",
+            "weight": 100,
+            "health": "up",
+            "in_flight": 0,
+        }
         for name, app in apps.items()
     ]
     assert result["states"] == {"lb1": {name: {"state": "enabled", "weight": 100} for name in apps}}

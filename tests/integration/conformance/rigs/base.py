@@ -91,7 +91,10 @@ class Rig(ABC):
 
     def all_up(self) -> None:
         """Wait until the balancer's checks of every member have passed."""
-        self.wait_until("every member is up by a check", lambda pool: all(m.health == "up" and self.check_passed(m) for m in pool.values()))
+        self.wait_until(
+            "every member is up by a check",
+            lambda pool: all(m.health == "up" and self.check_passed(m) for m in pool.values()),
+        )
 
     @abstractmethod
     def check_passed(self, member: Member) -> bool:
@@ -117,7 +120,9 @@ def until(what: str, look: Callable[[], Any], holds: Callable[[Any], bool] = boo
         time.sleep(0.005)
 
 
-def set_pool(entries: list[dict[str, Any]] | dict[str, Any], members: list[str], check: bool = False, **options: Any) -> dict[str, Any]:
+def set_pool(
+    entries: list[dict[str, Any]] | dict[str, Any], members: list[str], check: bool = False, **options: Any
+) -> dict[str, Any]:
     """Do what the module `pool_member` does, in this process.
 
     :param entries: balancers, or one.

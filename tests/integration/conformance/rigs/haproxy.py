@@ -60,7 +60,12 @@ class HAProxyRig(Rig):
     """
 
     def __init__(
-        self, binary: str, directory: Path, settings: Settings, server_options: dict[str, str] | None = None, extra: str = ""
+        self,
+        binary: str,
+        directory: Path,
+        settings: Settings,
+        server_options: dict[str, str] | None = None,
+        extra: str = "",
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
@@ -142,7 +147,11 @@ class HAProxyRig(Rig):
 
     def _configuration(self) -> str:
         settings = self.settings
-        check = f"check inter {settings.interval * 1000:.0f}ms fall {settings.fall} rise {settings.rise}" if settings.checked else ""
+        check = (
+            f"check inter {settings.interval * 1000:.0f}ms fall {settings.fall} rise {settings.rise}"
+            if settings.checked
+            else ""
+        )
         servers = "\n".join(
             f"    server {name} 127.0.0.1:{port} cookie {name} {self.server_options.get(name, check)}"
             for name, port in settings.members.items()

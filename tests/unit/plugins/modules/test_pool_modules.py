@@ -26,7 +26,12 @@ def run(monkeypatch, capsys):
     """Runs a module on options as AnsiballZ does; its result and its exit code."""
 
     def call(module, check=False, **options):
-        args = {**options, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False}
+        args = {
+            **options,
+            "_ansible_check_mode": check,
+            "_ansible_remote_tmp": "/tmp",
+            "_ansible_keep_remote_files": False,
+        }
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", to_bytes(json.dumps({"ANSIBLE_MODULE_ARGS": args})))
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         monkeypatch.setattr(sys, "stdin", io.StringIO(""))
@@ -43,7 +48,9 @@ def nowhere(tmp_path):
 
 
 @pytest.mark.parametrize("check", [True, False])
-@pytest.mark.parametrize(("module", "options"), [(pool_info, {}), (pool_member, {"members": ["m1"], "state": "disabled"})])
+@pytest.mark.parametrize(
+    ("module", "options"), [(pool_info, {}), (pool_member, {"members": ["m1"], "state": "disabled"})]
+)
 def test_what_a_user_can_act_on_is_a_failed_task_and_no_traceback(run, nowhere, module, options, check):
     result, code = run(module, check, balancers=nowhere, pool="app", **options)
     assert code == 1 and result["failed"] is True and result["changed"] is False
@@ -71,7 +78,9 @@ def test_options_that_make_no_sense(run, nowhere, options, said):
 
 
 @pytest.mark.parametrize(
-    ("module", "spec"), [(pool_member, set_members.ARGUMENT_SPEC), (pool_info, read_pool.ARGUMENT_SPEC)], ids=["pool_member", "pool_info"]
+    ("module", "spec"),
+    [(pool_member, set_members.ARGUMENT_SPEC), (pool_info, read_pool.ARGUMENT_SPEC)],
+    ids=["pool_member", "pool_info"],
 )
 def test_the_documentation_names_the_options_there_are_with_their_defaults(module, spec):
     documented = {**FRAGMENT, **(yaml.safe_load(module.DOCUMENTATION).get("options") or {})}

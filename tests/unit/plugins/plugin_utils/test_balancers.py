@@ -33,14 +33,24 @@ def test_balancers_are_grouped_by_the_host_they_are_reached_from():
 
 def test_a_failed_place_keeps_its_reason_and_its_facts():
     outcome = BalancerAction._as_outcome(
-        {"failed": True, "msg": "Too few.", "changed": True, "minimum": 2, "invocation": {}, "_ansible_no_log": False, "exception": "x"}
+        {
+            "failed": True,
+            "msg": "Too few.",
+            "changed": True,
+            "minimum": 2,
+            "invocation": {},
+            "_ansible_no_log": False,
+            "exception": "x",
+        }
     )
     assert isinstance(outcome, DeployError)
     assert (outcome.message, outcome.facts) == ("Too few.", {"changed": True, "minimum": 2})
 
 
 def test_a_module_that_broke_says_why():
-    outcome = BalancerAction._as_outcome({"failed": True, "msg": "MODULE FAILURE", "module_stderr": "SyntaxError\n", "rc": 1})
+    outcome = BalancerAction._as_outcome(
+        {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "SyntaxError\n", "rc": 1}
+    )
     assert outcome.message == "MODULE FAILURE SyntaxError"
     assert BalancerAction._as_outcome({"failed": True}).message == "No reason was given."
 
@@ -131,4 +141,8 @@ def test_only_the_engines_own_variables_of_a_host_are_looked_at():
             return super().__getitem__(name)
 
     host_vars = HostVars(ansible_host="192.0.2.1", inventory_hostname="lb1", vault_password="x", ansible_become=True)
-    assert on_host._engine_vars(host_vars) == {"ansible_host": "192.0.2.1", "inventory_hostname": "lb1", "ansible_become": True}
+    assert on_host._engine_vars(host_vars) == {
+        "ansible_host": "192.0.2.1",
+        "inventory_hostname": "lb1",
+        "ansible_become": True,
+    }

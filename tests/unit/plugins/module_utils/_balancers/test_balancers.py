@@ -47,5 +47,7 @@ def test_every_provider_says_what_it_can_do(provider):
 
 
 def test_a_driver_knows_its_name_and_place(tmp_path):
-    driver = _balancers.open_balancer({"provider": "haproxy", "socket": str(tmp_path / "s"), "name": "lb", "timeout": 2.0})
+    driver = _balancers.open_balancer(
+        {"provider": "haproxy", "socket": str(tmp_path / "s"), "name": "lb", "timeout": 2.0}
+    )
     assert (driver.provider, driver.name, driver.endpoint) == ("haproxy", "lb", str(tmp_path / "s"))

@@ -24,7 +24,15 @@ def member(admin=0, op="2", check_state="6", status="UP", tracked="", **stat):
         "srv_uweight": "100",
         "srv_check_state": check_state,
     }
-    seen = {"status": status, "tracked": tracked, "scur": "2", "qcur": "1", "check_status": "L7OK", "check_code": "200", "last_chk": "OK"}
+    seen = {
+        "status": status,
+        "tracked": tracked,
+        "scur": "2",
+        "qcur": "1",
+        "check_status": "L7OK",
+        "check_code": "200",
+        "last_chk": "OK",
+    }
     return haproxy._member(state, {**seen, **stat})
 
 
@@ -50,7 +58,15 @@ def test_the_state_is_in_the_admin_bits(admin, state):
 
 @pytest.mark.parametrize(
     ("op", "status", "health"),
-    [("2", "UP", "up"), ("2", "UP 1/2", "up"), ("0", "DOWN", "down"), ("0", "DOWN 1/2", "down"), ("1", "UP", "starting"), ("3", "NOLB", "down"), ("9", "?", "unknown")],
+    [
+        ("2", "UP", "up"),
+        ("2", "UP 1/2", "up"),
+        ("0", "DOWN", "down"),
+        ("0", "DOWN 1/2", "down"),
+        ("1", "UP", "starting"),
+        ("3", "NOLB", "down"),
+        ("9", "?", "unknown"),
+    ],
 )
 def test_health(op, status, health):
     assert (member(op=op, status=status).state, member(op=op, status=status).health) == ("enabled", health)
@@ -97,7 +113,10 @@ def test_the_queue_is_in_flight_too():
     [
         ({}, "L7OK 200 OK"),
         ({"check_status": "* L7STS", "check_code": "503", "last_chk": ""}, "L7STS 503"),
-        ({"check_status": "L4CON", "check_code": "", "last_chk": None, "check_desc": "Layer4 connection problem"}, "L4CON Layer4 connection problem"),
+        (
+            {"check_status": "L4CON", "check_code": "", "last_chk": None, "check_desc": "Layer4 connection problem"},
+            "L4CON Layer4 connection problem",
+        ),
     ],
 )
 def test_the_last_check_in_its_own_words(found, words):
@@ -128,9 +147,14 @@ def test_as_many_answers_come_out_as_went_in(answers):
 
 
 def test_rows_of_the_two_tables():
-    assert list(haproxy._state_rows("1\n# be_id srv_name\n3 m1\n3 m2")) == [{"be_id": "3", "srv_name": "m1"}, {"be_id": "3", "srv_name": "m2"}]
+    assert list(haproxy._state_rows("1\n# be_id srv_name\n3 m1\n3 m2")) == [
+        {"be_id": "3", "srv_name": "m1"},
+        {"be_id": "3", "srv_name": "m2"},
+    ]
     assert list(haproxy._state_rows("1\n# be_id srv_name")) == []
-    assert list(haproxy._stat_rows('# pxname,svname,last_chk\napp,m1,"a, b"')) == [{"pxname": "app", "svname": "m1", "last_chk": "a, b"}]
+    assert list(haproxy._stat_rows('# pxname,svname,last_chk\napp,m1,"a, b"')) == [
+        {"pxname": "app", "svname": "m1", "last_chk": "a, b"}
+    ]
 
 
 @given(st.lists(st.lists(st.text("x", min_size=1, max_size=200), min_size=1, max_size=3)))
@@ -159,13 +183,17 @@ def test_a_timeout_of_nothing(timeout):
         haproxy.HAProxy("lb", {"socket": "/x", "timeout": timeout})
 
 
-@pytest.mark.parametrize("address", ["host", "host:", ":1", "host:x", "host:0", "host:65536", "host:999999999999", "host:-1", "host:²"])
+@pytest.mark.parametrize(
+    "address", ["host", "host:", ":1", "host:x", "host:0", "host:65536", "host:999999999999", "host:-1", "host:²"]
+)
 def test_addresses_that_are_none(address):
     with pytest.raises(InvalidInput, match="is host:port"):
         haproxy.HAProxy("lb", {"address": address})
 
 
-@pytest.mark.parametrize(("address", "parts"), [("h:1", ("h", 1)), ("192.0.2.1:65535", ("192.0.2.1", 65535)), ("[::1]:9999", ("::1", 9999))])
+@pytest.mark.parametrize(
+    ("address", "parts"), [("h:1", ("h", 1)), ("192.0.2.1:65535", ("192.0.2.1", 65535)), ("[::1]:9999", ("::1", 9999))]
+)
 def test_addresses(address, parts):
     assert haproxy._host_and_port(address) == parts
 
@@ -213,7 +241,9 @@ def written(changes, distrust=False):
 
 
 def test_who_leaves_does_so_before_its_weight_changes_and_who_returns_after():
-    assert written([haproxy.Change("m1", "disabled", 5), haproxy.Change("m2", "enabled", 6), haproxy.Change("m3", None, 7)]) == [
+    assert written(
+        [haproxy.Change("m1", "disabled", 5), haproxy.Change("m2", "enabled", 6), haproxy.Change("m3", None, 7)]
+    ) == [
         (
             "set server app/m1 state maint",
             "set server app/m1 weight 5",

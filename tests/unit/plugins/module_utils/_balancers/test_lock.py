@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
 
 import pytest
@@ -36,17 +37,17 @@ class Impatient(Clock):
         self.time += seconds
 
 
-def _hold(what, held, release):
+def _hold(what, held):
     with only_writer(what, Clock()):
         held.send(True)
-        release.recv()
+        signal.pause()
 
 
 @pytest.fixture
 def holder():
     """Another process that holds the lock of `pool`."""
-    (held, tell_held), (told_release, release) = FORK.Pipe(duplex=False), FORK.Pipe(duplex=False)
-    process = FORK.Process(target=_hold, args=("pool", tell_held, told_release))
+    held, tell_held = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=_hold, args=("pool", tell_held))
     process.start()
     assert held.poll(30)
     yield process

@@ -25,7 +25,13 @@ def pools(draw):
     """A pool and changes of some of its members."""
     names = [f"m{number}" for number in range(draw(st.integers(1, 8)))]
     members = [
-        member(name, draw(st.sampled_from(STATES)), draw(st.integers(0, 3)), draw(st.sampled_from(HEALTHS)), draw(st.booleans()))
+        member(
+            name,
+            draw(st.sampled_from(STATES)),
+            draw(st.integers(0, 3)),
+            draw(st.sampled_from(HEALTHS)),
+            draw(st.booleans()),
+        )
         for name in names
     ]
     chosen = draw(st.lists(st.sampled_from(names), unique=True))
@@ -75,7 +81,17 @@ def test_a_share_is_rounded_up(percent, total):
 
 @pytest.mark.parametrize(
     ("asked", "total", "least"),
-    [(2, 4, 2), ("2", 4, 2), (" 3 ", 4, 3), ("50%", 3, 2), ("50 %", 4, 2), ("1%", 200, 2), ("0%", 4, 0), ("100%", 7, 7), ("0", 4, 0)],
+    [
+        (2, 4, 2),
+        ("2", 4, 2),
+        (" 3 ", 4, 3),
+        ("50%", 3, 2),
+        ("50 %", 4, 2),
+        ("1%", 200, 2),
+        ("0%", 4, 0),
+        ("100%", 7, 7),
+        ("0", 4, 0),
+    ],
 )
 def test_counts_and_shares(asked, total, least):
     assert guard.minimum(asked, total) == least

@@ -32,7 +32,10 @@ def test_the_order_is_the_one_asked_for():
 def test_unknown_members_are_named_with_those_there_are():
     with pytest.raises(InvalidInput) as error:
         asked("a", "x", "y", state="drained")
-    assert error.value.message == "Balancer lb, pool app has no member x, y. Its members are: a, b, c. Nothing was touched."
+    assert (
+        error.value.message
+        == "Balancer lb, pool app has no member x, y. Its members are: a, b, c. Nothing was touched."
+    )
 
 
 @pytest.mark.parametrize("weight", [-1, 257])
@@ -49,11 +52,15 @@ def test_as_before_is_each_members_own():
 
 
 def test_as_before_with_a_weight_of_ones_own():
-    assert asked("a", state="as_before", weight=9, before={"a": {"state": "enabled", "weight": 7}}) == [Change("a", "enabled", 9)]
+    assert asked("a", state="as_before", weight=9, before={"a": {"state": "enabled", "weight": 7}}) == [
+        Change("a", "enabled", 9)
+    ]
 
 
 def test_weights_that_came_through_a_template_are_numbers():
-    assert asked("a", state="as_before", before={"a": {"state": "enabled", "weight": "7"}}) == [Change("a", "enabled", 7)]
+    assert asked("a", state="as_before", before={"a": {"state": "enabled", "weight": "7"}}) == [
+        Change("a", "enabled", 7)
+    ]
 
 
 def test_nothing_to_go_back_to():
@@ -62,7 +69,17 @@ def test_nothing_to_go_back_to():
 
 
 @pytest.mark.parametrize(
-    "known", [{}, {"state": "enabled"}, {"weight": 5}, {"state": "on", "weight": 5}, {"state": "enabled", "weight": "x"}, "enabled", [1], 7]
+    "known",
+    [
+        {},
+        {"state": "enabled"},
+        {"weight": 5},
+        {"state": "on", "weight": 5},
+        {"state": "enabled", "weight": "x"},
+        "enabled",
+        [1],
+        7,
+    ],
 )
 def test_a_before_that_is_none(known):
     with pytest.raises(InvalidInput, match=r"`before` of a is .* should be like \{state: enabled, weight: 100\}"):

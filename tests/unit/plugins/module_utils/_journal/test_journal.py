@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.plan import undo_plan
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal import journal
 
 NOW = 1795255200.0
@@ -134,6 +135,16 @@ def test_a_diff_shows_what_is_added():
     )
 
 
+def test_who_supersedes_a_rollout_undoes_what_that_one_had_touched_too():
+    first = begun().journal
+    for event, hosts in (("batch_begun", ["a"]), ("batch_begun", ["b", "c"]), ("batch_begun", ["d"]), ("batch_refused", ["d"])):
+        first = journal.record(first, NOW, event=event, hosts=hosts)
+    second = begun([first], version="3", fence=2).journal
+    assert undo_plan(second)["groups"] == [["b", "c"], ["a"]]
+    third = begun([journal.record(second, NOW, event="batch_begun", hosts=["b", "e"])], version="4", fence=3).journal
+    assert undo_plan(third)["groups"] == [["e"], ["b", "c"], ["a"]]
+
+
 def test_what_the_last_one_left_out_is_still_owed_its_state_from_before():
     before = {
         "balancers": {"lb1": {"m1": {"state": "enabled", "weight": 5}, "m2": {"state": "enabled", "weight": 7}}},
@@ -144,7 +155,11 @@ def test_what_the_last_one_left_out_is_still_owed_its_state_from_before():
         journal.record(begun().journal, NOW, before=before), "rollback_failed", {"left_out": ["app2"]}, NOW
     )
     owed = begun(last=last, fence=2).journal["before"]
-    assert owed == {"balancers": {"lb1": {"m2": {"state": "enabled", "weight": 7}}}, "versions": {"app2": "1"}}
+    assert owed == {
+        "balancers": {"lb1": {"m2": {"state": "enabled", "weight": 7}}},
+        "versions": {"app2": "1"},
+        "members": {"app2": "m2"},
+    }
 
 
 def test_one_that_left_nobody_out_owes_nothing():

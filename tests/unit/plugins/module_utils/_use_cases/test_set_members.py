@@ -80,7 +80,10 @@ class TestLeaving:
         lb.before_read = lambda lb: seen.append(lb.set("m1", in_flight=next(flights, 0))) if lb.wrote else None
         result = bring(lb, ["m1"], state="disabled")
         assert len(seen) == 7  # six polls, and the last look
-        assert result["balancers"][0]["members"][0]["waited"] == {"for": "in flight 0", "seconds": round(lb.clock.time, 3)}
+        assert result["balancers"][0]["members"][0]["waited"] == {
+            "for": "in flight 0",
+            "seconds": round(lb.clock.time, 3),
+        }
 
     def test_each_member_is_told_its_own_wait(self, bring, lb):
         lb.busy_until = {"m1": 3.0}
@@ -156,7 +159,10 @@ class TestReturning:
         healthy = lb.wrote[1][0]
         assert 1.0 <= healthy < 1.3
         assert [time - healthy for time, _changes in lb.wrote[1:]] == [0, pytest.approx(5), pytest.approx(10)]
-        assert result["balancers"][0]["members"][0]["waited"] == {"for": "fresh health", "seconds": pytest.approx(healthy, abs=0.01)}
+        assert result["balancers"][0]["members"][0]["waited"] == {
+            "for": "fresh health",
+            "seconds": pytest.approx(healthy, abs=0.01),
+        }
 
     def test_it_is_distrusted_with_the_very_write_that_drains_it(self, bring, lb):
         distrusts = []
@@ -175,7 +181,10 @@ class TestReturning:
         lb.set("m1", last_check="L4CON refused")
         with pytest.raises(TimedOut) as error:
             bring(lb, ["m1", "m2"], state="enabled", health_timeout=7)
-        assert "after 7.0 s the balancer's own check does not pass: m1 is down (L4CON refused); m2 is down (no check has ended yet)" in error.value.message
+        assert (
+            "after 7.0 s the balancer's own check does not pass: m1 is down (L4CON refused); m2 is down (no check has ended yet)"
+            in error.value.message
+        )
         assert error.value.facts == {"unhealthy": ["m1", "m2"]}
         assert states(lb)["m1"] == ("disabled", 80) and states(lb)["m2"] == ("drained", 100)
 
@@ -232,9 +241,20 @@ class TestReturning:
         assert lb.wrote == []
 
     def test_as_before_leaves_and_returns_in_one_task(self, bring, lb):
-        before = {"lb": {"m1": {"state": "enabled", "weight": 50}, "m2": {"state": "disabled", "weight": 100}, "m3": {"state": "drained", "weight": 0}}}
+        before = {
+            "lb": {
+                "m1": {"state": "enabled", "weight": 50},
+                "m2": {"state": "disabled", "weight": 100},
+                "m3": {"state": "drained", "weight": 0},
+            }
+        }
         bring(lb, ["m1", "m2", "m3"], state="as_before", before=before)
-        assert states(lb) == {"m1": ("enabled", 50), "m2": ("disabled", 100), "m3": ("drained", 0), "m4": ("enabled", 100)}
+        assert states(lb) == {
+            "m1": ("enabled", 50),
+            "m2": ("disabled", 100),
+            "m3": ("drained", 0),
+            "m4": ("enabled", 100),
+        }
 
     def test_as_before_is_guarded_like_everything(self, bring, lb):
         before = {"lb": {name: {"state": "disabled", "weight": 100} for name in states(lb)}}
@@ -292,7 +312,9 @@ class TestReadBack:
 
 
 class TestCheckModeAndIdempotence:
-    @pytest.mark.parametrize("options", [{"state": "disabled"}, {"state": "drained", "weight": 3}, {"weight": 3}, {"state": "enabled"}])
+    @pytest.mark.parametrize(
+        "options", [{"state": "disabled"}, {"state": "drained", "weight": 3}, {"weight": 3}, {"state": "enabled"}]
+    )
     def test_check_mode_promises_what_is_then_done(self, bring, lb, options):
         lb.set("m2", state="disabled", health="unknown")
         promised = bring(lb, ["m1", "m2"], check=True, **options)
@@ -300,7 +322,10 @@ class TestCheckModeAndIdempotence:
         done = bring(lb, ["m1", "m2"], **options)
         assert (promised["changed"], promised["diff"]) == (done["changed"], done["diff"])
 
-    @pytest.mark.parametrize("options", [{"state": "disabled"}, {"state": "drained", "weight": 3}, {"weight": 3}, {"state": "enabled", "weight": 4}])
+    @pytest.mark.parametrize(
+        "options",
+        [{"state": "disabled"}, {"state": "drained", "weight": 3}, {"weight": 3}, {"state": "enabled", "weight": 4}],
+    )
     def test_a_second_run_writes_nothing(self, bring, lb, options):
         bring(lb, ["m1", "m2"], **options)
         writes = len(lb.wrote)

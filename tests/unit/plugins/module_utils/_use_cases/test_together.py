@@ -58,7 +58,10 @@ def test_one_that_cannot_be_put_back_does_not_keep_the_next_from_it():
     with pytest.raises(Refused) as error:
         all_or_none(["a", "b", "c"], [1, 2, Refused("c refused.")], put_back)
     assert back == [0, 1]
-    assert error.value.message == "c refused. Balancer a could NOT be put back: It is gone. Balancer b is as it was before."
+    assert (
+        error.value.message
+        == "c refused. Balancer a could NOT be put back: It is gone. Balancer b is as it was before."
+    )
     assert error.value.facts == {"changed": True}
 
 

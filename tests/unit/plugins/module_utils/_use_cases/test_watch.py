@@ -10,7 +10,12 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Deadline
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import NotApplied
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.watch import LONGEST_POLL, Watch, healthy, idle
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.watch import (
+    LONGEST_POLL,
+    Watch,
+    healthy,
+    idle,
+)
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     FakeBalancer,
     FakeClock,
@@ -27,7 +32,8 @@ def until(lb, names, in_a_row, seconds, content=idle):
 
 
 @pytest.mark.parametrize(
-    ("flights", "in_a_row", "polls"), [([0, 0], 2, 2), ([0], 1, 1), ([1, 0, 0], 2, 3), ([0, 1, 0, 0], 2, 4), ([0, 0, 1, 0, 0, 0], 3, 6)]
+    ("flights", "in_a_row", "polls"),
+    [([0, 0], 2, 2), ([0], 1, 1), ([1, 0, 0], 2, 3), ([0, 1, 0, 0], 2, 4), ([0, 0, 1, 0, 0, 0], 3, 6)],
 )
 def test_as_many_polls_in_a_row_as_asked(lb, flights, in_a_row, polls):
     left = iter(flights)
@@ -52,7 +58,9 @@ def test_who_became_idle_at_the_last_poll_gets_the_polls_it_lacks(lb):
 
 def test_and_no_more_than_those(lb):
     turn = iter(range(10000))
-    lb.before_read = lambda lb: [lb.set(name, in_flight=(next(turn) // 2 + index) % 2) for index, name in enumerate(("m1", "m2"))]
+    lb.before_read = lambda lb: [
+        lb.set(name, in_flight=(next(turn) // 2 + index) % 2) for index, name in enumerate(("m1", "m2"))
+    ]
     took, _seen = until(lb, ["m1", "m2"], 2, 0)
     assert took == {} and lb.reads <= 2
 
