@@ -23,11 +23,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._release.archives import Archive, pack_directory
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._release.names import parse_checksum
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._release.sources import DIRECTORY, Source, is_url
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.manage_release import (
-    ARGUMENT_SPEC,
-    CONSTRAINTS,
-    run,
-)
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import manage_release
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
 
@@ -35,9 +31,9 @@ class ActionModule(UseCaseAction):
     """Runs in the controller's process, or ships the module and, when the host needs it, the source."""
 
     MODULE = "zero_downtime.deploy.release"
-    ARGUMENT_SPEC = ARGUMENT_SPEC
-    CONSTRAINTS = CONSTRAINTS
-    USE_CASE = run
+    ARGUMENT_SPEC = manage_release.ARGUMENT_SPEC
+    CONSTRAINTS = manage_release.CONSTRAINTS
+    USE_CASE = manage_release.run
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case here or on the host; return the task's result."""

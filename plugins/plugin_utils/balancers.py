@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import balancer_name, balancer_names
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import balancer_name, balancer_names
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.together import all_or_none
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction

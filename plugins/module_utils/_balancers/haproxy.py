@@ -290,7 +290,7 @@ def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
     last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], said)))
     return Member(
         name=state["srv_name"],
-        address=f"{state['srv_addr']}:{state['srv_port']}",
+        address=("[{}]:{}" if ":" in state["srv_addr"] else "{}:{}").format(state["srv_addr"], state["srv_port"]),
         state=DISABLED if maintenance else DRAINED if admin & DRAIN else ENABLED,
         weight=int(state["srv_uweight"]),
         health=UNKNOWN if maintenance or not checked else HEALTH.get(state["srv_op_state"], UNKNOWN),

@@ -83,7 +83,6 @@ class Archive:
 
     def _check_end(self) -> None:
         """A tar archive ends with a block of zeros; `tarfile` takes one that was cut off for complete."""
-        assert self._tar is not None and self._tar.fileobj is not None
         self._tar.fileobj.seek(self._tar.offset)
         if self._tar.fileobj.read(_BLOCK) != b"\0" * _BLOCK:
             raise tarfile.ReadError("the end of the archive is missing")
@@ -103,7 +102,6 @@ class Archive:
             return Entry(info.filename, DIRECTORY, mode or 0o755)
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFLNK:
-            assert self._zip is not None
             return Entry(info.filename, SYMLINK, target=os.fsdecode(self._zip.read(info)))
         if kind not in (0, stat.S_IFREG):
             return Entry(info.filename, OTHER)
@@ -147,9 +145,7 @@ class Archive:
     def _content(self, entry: Entry) -> IO[bytes]:
         if self._zip is not None:
             return self._zip.open(entry.handle)
-        assert self._tar is not None
         content = self._tar.extractfile(entry.handle)
-        assert content is not None
         return content
 
     def close(self) -> None:

@@ -99,7 +99,6 @@ def plan(state: State, wanted: str, version: Optional[str], keep: int) -> Plan:
     """
     if wanted == REVERTED:
         return _revert(state, keep)
-    assert version is not None
     if wanted == ABSENT:
         return _remove(state, version)
     settled = settle(state)

@@ -139,7 +139,6 @@ class _Request:
 
     def _check_same(self) -> None:
         """A version that is there must be the one that is asked for."""
-        assert self.version is not None
         record = self.layout.record(self.version) or {}
         there = record.get("checksums") or {}
         asked = {self.checksum.algorithm: self.checksum.digest} if self.checksum else {}
@@ -167,7 +166,6 @@ def _carry_out(decided: Plan, request: _Request, clock: Clock) -> list[str]:
     for name in decided.clear:
         warnings += _tried("What an earlier run left", name, layout.clear, (name,))
     if decided.unpack:
-        assert request.source is not None and request.version is not None
         install(
             layout, request.version, request.source, request.strip, request.shared, request.ownership, clock
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._balancers import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
 from .._clock import Clock
 from .._domain import guard
 from .together import all_or_none, side_by_side

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._balancers import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
 from .._balancers.base import Balancer
 from .._balancers.lock import only_writer
 from .._clock import Clock, Deadline

@@ -13,11 +13,11 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers im
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput
 
 
-def member(admin=0, op="2", check_state="6", status="UP", tracked="", **stat):
+def member(admin=0, op="2", check_state="6", status="UP", tracked="", address="192.0.2.1", **stat):
     """One member, from the fields that matter."""
     state = {
         "srv_name": "m1",
-        "srv_addr": "192.0.2.1",
+        "srv_addr": address,
         "srv_port": "80",
         "srv_admin_state": str(admin),
         "srv_op_state": op,
@@ -101,6 +101,10 @@ def test_whether_it_is_checked(found, checked):
 def test_an_unchecked_member_is_of_unknown_health_and_takes_work():
     seen = member(check_state="0", status="no check", check_status="", check_code="", last_chk="")
     assert (seen.health, seen.available, seen.last_check) == ("unknown", True, "")
+
+
+def test_the_address_is_host_and_port_whatever_the_host():
+    assert (member().address, member(address="2001:db8::1").address) == ("192.0.2.1:80", "[2001:db8::1]:80")
 
 
 def test_the_queue_is_in_flight_too():

@@ -112,15 +112,18 @@ def test_batches_of_one_size_that_divides_the_number_of_equal_domains_hold_no_do
 
 
 @given(fleets(), st.data())
-def test_at_any_moment_every_domain_has_had_its_proportional_share_give_or_take_a_host(fleet, data):
+def test_at_any_moment_every_domain_has_had_its_share_give_or_take_a_host(fleet, data):
     hosts, domains = fleet
     ordered = batches.in_order(hosts, [], domains)
     done = data.draw(st.integers(0, len(ordered)))
     begun = [domains[host] for host in ordered[:done]]
-    for domain in set(domains.values()):
-        share = len([host for host in hosts if domains[host] == domain]) / len(hosts)
-        # One domain's rounding costs the others: half a host each.
-        assert abs(begun.count(domain) - share * done) <= BOUND(len(set(domains.values())), share)
+    racks = set(domains.values())
+    for rack in racks:
+        share = list(domains.values()).count(rack) / len(hosts)
+        # Half a host for its own rounding, and its share of the others'. Up to three domains, that is less than a host.
+        most = 0.5 + share * (len(racks) - 2) / 2
+        assert abs(begun.count(rack) - share * done) <= most + 1e-9
+        assert len(racks) > 3 or most < 1
 
 
 @given(fleets())
