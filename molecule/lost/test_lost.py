@@ -19,6 +19,7 @@ from scenario.runs import Run
 
 HOOKS = Path(__file__).with_name("hooks")
 AT_LEAST = 3000
+ANSIBLES_OWN = "/.ansible/tmp/"
 
 
 def roll(name: str, to: str, **variables: Any) -> Run:
@@ -37,12 +38,15 @@ def unharmed(clients: Load, case: str, **more: Any) -> None:
 
 
 def settled(before: dict[str, Any], after: dict[str, Any], to: str, outcome: str) -> None:
-    """One version everywhere, states and weights as before, nothing in the way of the next rollout."""
+    """One version everywhere, states and weights as before, nothing in the way of the next rollout.
+
+    A controller that is cut off in the middle of a task leaves the temporary directory that Ansible made for it.
+    """
     assert versions(after) == dict.fromkeys(HOSTS, to)
     assert pools(after) == pools(before)
     assert lease_is_free(after)
     assert journal(after)["outcome"] == outcome
-    assert left_behind(after) == {}
+    assert not [path for paths in left_behind(after).values() for path in paths if ANSIBLES_OWN not in path]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.check_health import ARGUMENT_SPEC, run
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import check_health
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
 
@@ -15,8 +15,8 @@ class ActionModule(UseCaseAction):
     """Action plugin of the module of the same name."""
 
     MODULE = "zero_downtime.deploy.health_check"
-    ARGUMENT_SPEC = ARGUMENT_SPEC
-    USE_CASE = run
+    ARGUMENT_SPEC = check_health.ARGUMENT_SPEC
+    USE_CASE = check_health.run
 
     def needs_privilege(self, args: dict[str, Any]) -> bool:
         """Only a command cares who runs it."""

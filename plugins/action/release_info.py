@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.read_releases import ARGUMENT_SPEC, run
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_releases
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
 
@@ -13,5 +13,5 @@ class ActionModule(UseCaseAction):
     """Reads in the controller's process, or ships the module."""
 
     MODULE = "zero_downtime.deploy.release_info"
-    ARGUMENT_SPEC = ARGUMENT_SPEC
-    USE_CASE = run
+    ARGUMENT_SPEC = read_releases.ARGUMENT_SPEC
+    USE_CASE = read_releases.run

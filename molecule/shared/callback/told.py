@@ -42,6 +42,7 @@ class CallbackModule(CallbackBase):
 
     def _tell(self, result, failed=False):
         told = {
+            "at": round(time.time(), 3),
             "task": result._task.get_name(),
             "host": result._host.get_name(),
             "changed": bool(result._result.get("changed")),

@@ -104,7 +104,7 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
             groups.append(fresh)
         elif event["event"] == "batch_refused":
             # An attempt before this one may have touched the others; they are still to be undone.
-            gone = fresh
+            gone = [host for host in fresh if host in event["hosts"]]
         elif event["event"] == "undone":
             gone = event["hosts"]
         groups = [[host for host in group if host not in gone] for group in groups]

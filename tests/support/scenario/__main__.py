@@ -6,7 +6,7 @@
     python3 tests/support/scenario release VERSION [FAULT]   build a release
     python3 tests/support/scenario runtime BALANCER COMMAND  a command for a balancer's runtime API, as by hand
     python3 tests/support/scenario look NAME                 keep what the lab is like now, for the tests
-    python3 tests/support/scenario load NAME REQUESTS        start the clients
+    python3 tests/support/scenario load NAME REQUESTS [RATE] start the clients: how many at least, how many a second
     python3 tests/support/scenario end-load                  end them, if they run
 """
 
@@ -37,7 +37,7 @@ def main(words: list[str]) -> None:
         RUNS.mkdir(parents=True, exist_ok=True)
         (RUNS / f"{arguments[0]}.json").write_text(json.dumps(look(), indent=2))
     elif command == "load":
-        Load(RUNS, arguments[0]).start(int(arguments[1]))
+        Load(RUNS, arguments[0]).start(int(arguments[1]), *map(float, arguments[2:]))
     elif command == "end-load":
         print("ended" if end_load() else "none ran")
     else:

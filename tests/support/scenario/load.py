@@ -16,6 +16,7 @@ from typing import Any
 from .fleet import addresses, lab, until
 from .places import BALANCERS, OUT, SUPPORT
 
+RATE = 200.0  # enough to notice anything, and little enough to leave the machine to what is tested
 LONGEST = 240.0  # seconds after which the clients end by themselves, whatever becomes of us
 RECORD = OUT / "load.pid"
 
@@ -26,14 +27,15 @@ class Load:
     def __init__(self, directory: Path, name: str) -> None:
         self.directory = directory / f"load-{name}"
 
-    def start(self, at_least: int) -> Load:
-        """Start the clients and wait until the first requests are answered."""
+    def start(self, at_least: int, rate: float = RATE) -> Load:
+        """Start the clients, `rate` requests a second, and wait until the first are answered."""
         end_load()
         self.directory.mkdir(parents=True, exist_ok=True)
         for file in self.directory.iterdir():
             file.unlink()
         words = [word for name in BALANCERS for word in ("--url", f"http://{addresses()[name]}:8000")]
-        words += ["--requests", "1000000", "--at-least", str(at_least), "--seconds", str(LONGEST), "--stop-file", str(self.directory / "stop")]
+        words += ["--requests", "1000000", "--at-least", str(at_least)]
+        words += ["--rate", str(rate), "--seconds", str(LONGEST), "--stop-file", str(self.directory / "stop")]
         words += ["--samples", str(self.directory / "samples"), "--summary", str(self.directory / "summary")]
         with open(self.directory / "log", "wb") as log:
             process = subprocess.Popen(

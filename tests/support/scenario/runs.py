@@ -30,25 +30,25 @@ class Run:
         self.log = RUNS / f"{name}.log"
         line = ["ansible-playbook", playbook, *words, "-e", json.dumps(variables)]
         line += [word for inventory in INVENTORIES for word in ("-i", inventory)]
-        self.began = time.monotonic()
+        self.seconds = 0.0  # known at its end
+        self._began = time.monotonic()
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "NO_COLOR": "1", "ANSIBLE_FORCE_COLOR": "0"})
+            self.process = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, "NO_COLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            )  # fmt: skip
 
     @property
     def output(self) -> str:
         """What it has printed so far."""
         return self.log.read_text(errors="replace")
 
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return round(time.monotonic() - self.began, 1)
-
     def wait(self) -> int:
         """Wait for its end; return its exit code."""
         try:
             return self.process.wait(LONGEST)
         finally:
+            self.seconds = round(time.monotonic() - self._began, 1)
             self.kill()
 
     def until_task(self, name: str, occurrence: int = 1) -> None:

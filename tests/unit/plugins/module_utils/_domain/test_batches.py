@@ -20,7 +20,11 @@ asked_sizes = st.lists(counts | counts.map(str) | shares, min_size=1, max_size=5
 @st.composite
 def fleets(draw, equal=False):
     """Hosts of some domains, in any order, and the domain of each."""
-    sizes = [draw(st.integers(1, 6))] * draw(st.integers(1, 5)) if equal else draw(st.lists(st.integers(1, 8), min_size=1, max_size=5))
+    sizes = (
+        [draw(st.integers(1, 6))] * draw(st.integers(1, 5))
+        if equal
+        else draw(st.lists(st.integers(1, 8), min_size=1, max_size=5))
+    )
     domains = {f"{domain}-{number}": f"rack{domain}" for domain, size in enumerate(sizes) for number in range(size)}
     return draw(st.permutations(list(domains))), domains
 
@@ -131,5 +135,7 @@ def test_within_a_domain_and_without_domains_the_inventory_s_order_is_kept(fleet
     hosts, domains = fleet
     ordered = batches.in_order(hosts, [], domains)
     for domain in set(domains.values()):
-        assert [host for host in ordered if domains[host] == domain] == [host for host in hosts if domains[host] == domain]
+        assert [host for host in ordered if domains[host] == domain] == [
+            host for host in hosts if domains[host] == domain
+        ]
     assert batches.in_order(hosts, [], {}) == hosts

@@ -12,9 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import guard, plan
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import ENABLED, STATES, Change, Member
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import (
+    ENABLED,
+    STATES,
+    Change,
+    Member,
+)
 
-OPTIONS = {"version": "2.0", "batches": [1], "first": [], "min_available": "50%", "health": "fresh", "no_way_back": "refuse"}
+OPTIONS = {
+    "version": "2.0",
+    "batches": [1],
+    "first": [],
+    "min_available": "50%",
+    "health": "fresh",
+    "no_way_back": "refuse",
+}
 
 
 def member(name, state=ENABLED, weight=100, health="up", checked=True):
@@ -58,7 +70,10 @@ def fleets(draw):
     health = [runs(host, draw(st.sampled_from(["1.0", "2.0", None])), draw(st.booleans())) for host in hosts]
     known = draw(st.lists(st.sampled_from(hosts), unique=True))
     before = {
-        "balancers": {name: {f"m-{host}": {"state": draw(st.sampled_from(STATES)), "weight": 30} for host in known} for name in names},
+        "balancers": {
+            name: {f"m-{host}": {"state": draw(st.sampled_from(STATES)), "weight": 30} for host in known}
+            for name in names
+        },
         "versions": dict.fromkeys(known, "1.0"),
     }
     return (targets(*hosts), pools, health), draw(st.sampled_from([{}, before]))
@@ -88,7 +103,9 @@ def test_a_plan_without_problems_passes_the_guard_batch_by_batch(given_fleet, ch
             guard.check("the drain", members, [Change(name, "disabled") for name in names], chosen["min_available"])
             # Drained, deployed, returned as it was before; by then it is healthy, or the rollout would have halted.
             members = [
-                replace(m, state=states[m.name]["state"], weight=states[m.name]["weight"], health="up") if m.name in names else m
+                replace(m, state=states[m.name]["state"], weight=states[m.name]["weight"], health="up")
+                if m.name in names
+                else m
                 for m in members
             ]
 
@@ -107,7 +124,12 @@ def test_who_is_out_of_traffic_everywhere_goes_first(given_fleet, chosen):
     (hosts, pools, health), before = given_fleet
     made = planned((hosts, pools, health), before, **chosen)
     serving = [
-        any(Member(**seen).available for balancer in pools for seen in balancer["members"] if seen["name"] == f"m-{host}")
+        any(
+            Member(**seen).available
+            for balancer in pools
+            for seen in balancer["members"]
+            if seen["name"] == f"m-{host}"
+        )
         for host in made["hosts"]
     ]
     assert serving == sorted(serving)
@@ -146,7 +168,10 @@ def test_who_is_there_already_is_left_alone():
 def test_who_is_there_and_not_yet_as_before_is_brought_home(now, balancer):
     hosts, pools, health = fleet("a", "b", balancers=("lb1", "lb2"), version="2.0")
     pools[balancer]["members"][0].update(now)
-    before = {"balancers": {name: {"m-a": {"state": ENABLED, "weight": 100}} for name in ("lb1", "lb2")}, "versions": {"a": "1.0"}}
+    before = {
+        "balancers": {name: {"m-a": {"state": ENABLED, "weight": 100}} for name in ("lb1", "lb2")},
+        "versions": {"a": "1.0"},
+    }
     made = planned((hosts, pools, health), before)
     assert (made["hosts"], made["left_alone"]) == (["a"], ["b"])
     # Found like that by the first attempt, it is as before.
@@ -183,7 +208,9 @@ def problems(fleet, before=None, **options):
 
 
 def test_a_stranger_among_the_first():
-    assert problems(fleet("a", "b"), first=["z", "a", "y"]) == ["rolling_first names z, y, which the rollout does not reach."]
+    assert problems(fleet("a", "b"), first=["z", "a", "y"]) == [
+        "rolling_first names z, y, which the rollout does not reach."
+    ]
 
 
 def test_a_member_that_a_balancer_does_not_know():
@@ -228,7 +255,10 @@ def test_a_release_that_nobody_can_name():
     [
         ({"batches": []}, "rolling_batches is empty: name at least one size, such as [1, '25%']."),
         ({"batches": ["many"]}, "rolling_batches holds counts such as 2 and shares such as '25%', not 'many'."),
-        ({"min_available": "half"}, "min_available is a count such as 2 or a share such as '50%', not 'half'. Nothing was touched."),
+        (
+            {"min_available": "half"},
+            "min_available is a count such as 2 or a share such as '50%', not 'half'. Nothing was touched.",
+        ),
     ],
 )
 def test_sizes_that_make_no_sense(asked, problem):
@@ -274,7 +304,14 @@ def event(name, *hosts, **details):
 
 
 def journal(*events, **more):
-    return {"id": "j1", "version": "2.0", "strategy": "rolling", "events": list(events), "before": {"versions": {"a": "1.0"}}, **more}
+    return {
+        "id": "j1",
+        "version": "2.0",
+        "strategy": "rolling",
+        "events": list(events),
+        "before": {"versions": {"a": "1.0"}},
+        **more,
+    }
 
 
 def undone(*events):
@@ -282,8 +319,20 @@ def undone(*events):
 
 
 def test_the_last_batch_is_undone_first():
-    made = plan.undo_plan(journal(event("planned", "a", "b", "c"), event("batch_begun", "a"), event("batch_begun", "b", "c"), event("halted", "b", "c")))
-    assert made == {"hosts": ["b", "c", "a"], "batches": [2, 1], "groups": [["b", "c"], ["a"]], "before": {"versions": {"a": "1.0"}}}
+    made = plan.undo_plan(
+        journal(
+            event("planned", "a", "b", "c"),
+            event("batch_begun", "a"),
+            event("batch_begun", "b", "c"),
+            event("halted", "b", "c"),
+        )
+    )
+    assert made == {
+        "hosts": ["b", "c", "a"],
+        "batches": [2, 1],
+        "groups": [["b", "c"], ["a"]],
+        "before": {"versions": {"a": "1.0"}},
+    }
 
 
 def test_who_was_refused_or_is_undone_is_left_out():
@@ -295,7 +344,9 @@ def test_who_was_refused_or_is_undone_is_left_out():
 
 def test_who_is_touched_again_after_it_was_refused_or_undone_is_to_be_undone_again():
     assert undone(event("batch_begun", "a"), event("batch_refused", "a"), event("batch_begun", "a")) == [["a"]]
-    assert undone(event("batch_begun", "a"), event("batch_begun", "b"), event("undone", "a"), event("batch_begun", "a")) == [["a"], ["b"]]
+    assert undone(
+        event("batch_begun", "a"), event("batch_begun", "b"), event("undone", "a"), event("batch_begun", "a")
+    ) == [["a"], ["b"]]
 
 
 def test_a_second_attempt_that_is_refused_does_not_hide_what_the_first_one_did():
@@ -309,7 +360,15 @@ def test_a_rollback_s_journal_begins_with_what_it_undoes():
     assert undone(to_undo, event("undoing", "b", "c"), event("undone", "b")) == [["c"], ["a"]]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["batch_begun", "batch_refused", "undone"]), st.lists(st.sampled_from("abcde"), unique=True, min_size=1)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["batch_begun", "batch_refused", "undone"]),
+            st.lists(st.sampled_from("abcde"), unique=True, min_size=1),
+        ),
+        max_size=12,
+    )
+)
 def test_no_host_is_undone_twice_and_only_who_was_touched(story):
     made = plan.undo_plan(journal(*[event(name, *hosts) for name, hosts in story]))
     assert len(made["hosts"]) == len(set(made["hosts"]))
@@ -360,9 +419,20 @@ def test_what_may_have_left_hosts_on_it_is_undone(outcome):
         [],
         [ended("nothing_to_do", event("batch_begun", "a"))],
         [ended("succeeded")],
-        [ended("rolled_back", event("batch_begun", "a"), event("undone", "a")), ended("succeeded", event("batch_begun", "b"))],
+        [
+            ended("rolled_back", event("batch_begun", "a"), event("undone", "a")),
+            ended("succeeded", event("batch_begun", "b")),
+        ],
     ],
 )
 def test_what_is_undone_already_is_not_undone_again(history):
     way = plan.way_back({"journal": None, "history": history})
-    assert way == {"version": "none", "strategy": "rollback", "record": {}, "hosts": [], "batches": [], "groups": [], "before": {}}
+    assert way == {
+        "version": "none",
+        "strategy": "rollback",
+        "record": {},
+        "hosts": [],
+        "batches": [],
+        "groups": [],
+        "before": {},
+    }

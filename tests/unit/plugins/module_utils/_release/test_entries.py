@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -112,5 +113,10 @@ def test_no_accepted_link_leads_out_when_the_system_follows_it(tmp_path_factory,
         path = os.path.join(root, entry.path)
         os.mkdir(path) if entry.kind == DIRECTORY else os.symlink(entry.target, path)
     for path in links:
+        try:
+            os.stat(os.path.join(root, path))
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                continue  # the system follows a circle nowhere, and realpath makes something up for it
         found = os.path.realpath(os.path.join(root, path))
         assert found == root or found.startswith(root + "/")

@@ -1,0 +1,145 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters: from Ansible's variables to the domain."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.filter import rollout
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan
+
+CHECK = {"url": "http://192.0.2.1/health", "version": "$.version"}
+
+
+def checked(*targets, by="controller"):
+    return {f"__rollout_health_{by}": {"targets": list(targets)}}
+
+
+def seen(host, healthy=True, version="1.0", saw="200 OK"):
+    return {"name": host, "healthy": healthy, "version": version, "seen": saw}
+
+
+SKIPPED = {"changed": False, "skipped": True}
+
+
+def test_the_names_that_the_roles_use_are_there():
+    filters = rollout.FilterModule().filters()
+    assert all(callable(function) for function in filters.values())
+    assert all(name.startswith("rollout_") for name in filters)
+
+
+def test_members_are_named_as_the_pool_names_them():
+    hostvars = {"a": {"rollout_member": "web-a"}, "b": {}, "c": {"rollout_member": ""}}
+    assert rollout.rollout_members(["c", "a", "b"], hostvars) == ["c", "web-a", "b"]
+
+
+@pytest.mark.parametrize("option", ["version", "version_header", "version_pattern"])
+def test_a_check_expects_the_version_where_it_can_be_found(option):
+    hostvars = {"a": {"rollout_health": {"url": "http://192.0.2.1/", option: "x"}}}
+    assert rollout.rollout_checks(["a"], hostvars, "2.0") == [
+        {"url": "http://192.0.2.1/", option: "x", "name": "a", "expected_version": "2.0"}
+    ]
+    assert "expected_version" not in rollout.rollout_checks(["a"], hostvars)[0]
+
+
+def test_a_check_without_a_place_for_the_version_expects_none():
+    hostvars = {"a": {"rollout_health": {"port": 80}}}
+    assert rollout.rollout_checks(["a"], hostvars, "2.0") == [{"port": 80, "name": "a"}]
+
+
+def test_each_host_is_checked_in_its_own_way_for_its_own_version():
+    hostvars = {"a": {"rollout_health": CHECK}, "b": {"rollout_health": {**CHECK, "url": "http://192.0.2.2/"}}}
+    made = rollout.rollout_checks(["a", "b", "a"], hostvars, {"a": "1.0", "b": None})
+    assert [(check["name"], check.get("expected_version")) for check in made] == [
+        ("a", "1.0"),
+        ("b", None),
+        ("a", "1.0"),
+    ]
+    assert made[1]["url"] == "http://192.0.2.2/"
+    assert hostvars["a"]["rollout_health"] == CHECK
+
+
+def test_what_a_step_kept_comes_before_what_a_check_found():
+    hostvars = {
+        "a": {"__rollout_failed": "hook after_drain, task 'x': no", **checked(seen("a", False, saw="500"))},
+        "b": {"__rollout_failed": "", **checked(seen("a"), seen("b", False, saw="500"))},
+        "c": checked(seen("c")),
+        "d": {},
+    }
+    assert rollout.rollout_failures(list("abcd"), hostvars) == {
+        "a": "hook after_drain, task 'x': no",
+        "b": "not healthy, last seen: 500",
+    }
+    # Before this batch has been checked, the last check was another one's.
+    assert rollout.rollout_failures(list("abcd"), hostvars, checked=False) == {"a": "hook after_drain, task 'x': no"}
+
+
+def test_a_check_on_the_host_itself_counts_as_well():
+    hostvars = {
+        "a": {"__rollout_health_controller": SKIPPED, **checked(seen("a", False, saw="refused"), by="host")},
+        "b": {
+            "__rollout_health_controller": SKIPPED,
+            "__rollout_health_host": {"unreachable": True, "msg": "no route"},
+        },
+        "c": {"__rollout_health_controller": SKIPPED, "__rollout_health_host": SKIPPED},
+    }
+    assert rollout.rollout_failures(list("abc"), hostvars) == {
+        "a": "not healthy, last seen: refused",
+        "b": "cannot be reached, so it cannot be checked",
+    }
+
+
+def test_who_was_not_checked_is_not_taken_for_healthy():
+    hostvars = {
+        "a": checked(seen("a", version="2.0")),
+        "b": {"__rollout_health_controller": SKIPPED},
+        "c": {"__rollout_health_controller": None},
+    }
+    assert rollout.rollout_seen(["a", "b", "c"], hostvars) == [
+        seen("a", version="2.0"),
+        {"healthy": False, "version": None, "seen": "not checked", "name": "b"},
+        {"healthy": False, "version": None, "seen": "not checked", "name": "c"},
+    ]
+
+
+def test_the_plan_is_made_of_the_hosts_variables():
+    def member(name):
+        return {
+            "name": name, "address": "192.0.2.1:80", "state": "enabled", "weight": 100, "health": "up",
+            "in_flight": 0, "checked": True, "last_check": "",
+        }  # fmt: skip
+
+    everyone = checked(*[seen(host) for host in "abcd"])
+    hostvars = {
+        "a": {**everyone, "rollout_member": "web-a", "rollout_domain": 1},
+        "b": {**everyone, "rollout_domain": 1},
+        "c": {**everyone, "rollout_domain": 2},
+        "d": {**everyone, "rollout_domain": None},
+    }
+    balancers = [{"name": "lb1", "pool": "shop", "members": [member(name) for name in ("web-a", "b", "c", "d")]}]
+    options = {
+        "version": "2.0",
+        "batches": ["2"],
+        "first": [],
+        "min_available": "50%",
+        "health": "fresh",
+        "no_way_back": "refuse",
+    }
+    made = rollout.rollout_plan(list("abcd"), hostvars, balancers, {}, options)
+    assert made["problems"] == []
+    assert made["groups"] == [["a", "c"], ["d", "b"]]
+    assert made["before"]["members"] == {"a": "web-a", "b": "b", "c": "c", "d": "d"}
+    assert made == plan.rollout_plan(
+        [
+            {"host": "a", "member": "web-a", "domain": "1"},
+            {"host": "b", "member": "b", "domain": "1"},
+            {"host": "c", "member": "c", "domain": "2"},
+            {"host": "d", "member": "d", "domain": ""},
+        ],
+        balancers,
+        [seen(host) for host in "abcd"],
+        {},
+        options,
+    )
