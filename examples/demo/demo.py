@@ -110,16 +110,33 @@ def verdict(good: dict[str, Any], bad: dict[str, Any]) -> list[str]:
     return wrong
 
 
+def repeat(demo: Demo, times: int) -> int:
+    """Roll good releases to and fro; the exit code of all of it."""
+    parts = [demo.roll(("2.0", "1.0")[number % 2]) for number in range(times)]
+    bad = [part for part in parts if part["failed"] or part["exit_code"] or set(part["hosts"].values()) != {part["version"]}]
+    summary = {"ok": not bad, "repetitions": parts}
+    (demo.work / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    seconds = sorted(part["seconds"] for part in parts)
+    print(
+        f"\nSummary: {times} rollouts in {seconds[0]} to {seconds[-1]} s each, {len(bad)} of them with a failure; "
+        f"{sum(part['requests'] for part in parts)} requests, {sum(part['failed'] for part in parts)} failed."
+    )
+    return 1 if bad else 0
+
+
 def main() -> int:
     """See the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
+    parser.add_argument("--repeat", type=int, default=0, help="only roll good releases, so often, to and fro")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo = Demo(args.work, args.requests)
     try:
         demo.begin()
+        if args.repeat:
+            return repeat(demo, args.repeat)
         good = demo.roll("2.0")
         bad = demo.roll("3.0")
     except KeyboardInterrupt:

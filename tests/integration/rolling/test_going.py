@@ -1,0 +1,225 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rollouts that succeed."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from shops import CORES, HOSTS, QUICK
+
+DONE = {"app1": "2.0", "app2": "2.0", "app3": "2.0"}
+BATCH = ("before_drain", "after_drain", "after_deploy", "before_enable", "after_enable")
+
+
+@CORES
+def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
+    phases = ("before_rollout", *BATCH, "after_rollout", "on_rollback")
+    directory = hooks(**{phase: [notes.task(phase)] for phase in phases})
+    run = shop.roll("2.0", rollout_hooks=directory).assert_good()
+    shop.assert_as_ever(DONE)
+    assert "3 hosts are on it, healthy and in traffic as before" in run.output
+
+    def step(phase, *hosts):
+        return [f"{phase} {host}" for host in hosts]
+
+    expected = step("before_rollout", "app1", "app2", "app3")
+    for batch in (["app1"], ["app2", "app3"]):
+        expected += [line for phase in BATCH for line in step(phase, *batch)]
+    expected += step("after_rollout", "app1", "app2", "app3")
+    # Within one phase the hosts run side by side.
+    assert sorted(notes.read()) == sorted(expected)
+    assert [line.split()[0] for line in notes.read()] == [line.split()[0] for line in expected]
+
+    # A second run has nothing to do and says so: no hook, no change, no line in the history.
+    notes.clear()
+    before = shop.all_of_it()
+    again = shop.roll("2.0", rollout_hooks=directory).assert_good()
+    assert "nothing to do. 3 hosts are already healthy on it" in again.output
+    assert again.changed == 0 and notes.read() == []
+    after = shop.all_of_it()
+    assert {**after, "files": ""} == {**before, "files": ""}
+    (journal,) = shop.journals()
+    assert (journal["outcome"], journal["plan"], shop.lease()) == ("succeeded", [["app1"], ["app2", "app3"]], None)
+
+
+def test_check_mode_writes_nothing_and_tells_the_truth(shop):
+    before = shop.all_of_it()
+    run = shop.roll("2.0", "--check", "--diff").assert_good()
+    assert "Rollout of shop to 2.0 would deploy to app1; app2, app3. Check mode: nothing was written." in run.output
+    # The members before and after, and the release.
+    assert "-app1: enabled, weight 100" in run.output and "+app1: disabled, weight 100" in run.output
+    assert '+    "current": "2.0"' in run.output
+    assert shop.all_of_it() == before
+    assert not shop.journal.exists()
+    # Run for real and then foretold again: nothing.
+    shop.roll("2.0").assert_good()
+    foretold = shop.roll("2.0", "--check", "--diff").assert_good()
+    assert foretold.changed == 0 and "nothing to do" in foretold.output
+
+
+@CORES
+def test_states_and_weights_are_as_before_and_strangers_are_left_alone(shop):
+    shop.ask("set server shop/app2 weight 30")
+    shop.ask("set server shop/app3 state maint")
+    shop.ask("set server shop/app5 state drain")
+    shop.roll("2.0", traffic_min_available="3").assert_good()
+    shop.assert_as_ever(DONE, app2=("enabled", 30), app3=("disabled", 100), app5=("drained", 100))
+    # Who was out goes first: that costs nobody anything.
+    assert shop.journals()[0]["plan"] == [["app3"], ["app1", "app2"]]
+    again = shop.roll("2.0", traffic_min_available="3").assert_good()
+    assert again.changed == 0
+
+
+def test_the_chosen_ones_go_first_and_batches_are_spread_over_domains(shop):
+    racks = {"app1": "a", "app2": "a", "app3": "b", "app4": "b", "app5": "a", "app6": "b"}
+    shop.roll(
+        "2.0",
+        "--check",
+        hosts="shop",
+        rolling_first=["app4"],
+        rolling_batches=[1, 2, "50%"],
+        rollout_domain=f"{{{{ {racks}[inventory_hostname] }}}}",
+    ).assert_good()
+    run = shop.roll("2.0", "--check", hosts="shop", rolling_first=["app4"], rolling_batches=[1, 2, "50%"])
+    assert "would deploy to app4; app1, app2; app3, app5, app6." in run.assert_good().output
+
+
+@pytest.mark.parametrize("pattern", ["shop", "app1:app2:app3"])
+def test_a_limit_narrows_it(shop, pattern):
+    run = shop.roll("2.0", "--limit", "app2,localhost", hosts=pattern).assert_good()
+    shop.assert_as_ever({"app2": "2.0"})
+    assert "1 host is on it" in run.output
+    assert shop.journals()[0]["plan"] == [["app2"]]
+
+
+def test_a_limit_that_leaves_no_host_touches_none(shop):
+    run = shop.roll("2.0", "--limit", "app6")
+    shop.assert_as_ever("1.0")
+    assert "undefined" not in run.output
+    assert not shop.journal.exists()
+
+
+def test_the_user_s_own_tasks_deploy(shop, hooks, notes):
+    tasks = [
+        notes.task("deploy {{ rollout_deploy_version }}"),
+        {"name": "As the role does", "ansible.builtin.include_role": {"name": "zero_downtime.deploy.release"}},
+    ]
+    shop.roll("2.0", hosts="app1", rollout_hooks=hooks(deploy=tasks)).assert_good()
+    assert notes.read() == ["deploy 2.0 app1"]
+    shop.assert_as_ever({"app1": "2.0"})
+
+
+def test_the_user_s_own_role_deploys_there_and_back(shop, hooks, notes, tmp_path):
+    role = tmp_path / "roles" / "our_deploy" / "tasks" / "main.yml"
+    role.parent.mkdir(parents=True)
+    release = {"ansible.builtin.import_role": {"name": "zero_downtime.deploy.release"}}
+    role.write_text(yaml.safe_dump([notes.task("{{ rollout_deploy_version }}"), release]))
+    config = tmp_path / "ansible.cfg"
+    config.write_text(f"[defaults]\nroles_path = {tmp_path / 'roles'}\n")
+    own = {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1]}
+    # 3.0 answers 500.
+    shop.roll("3.0", hosts="app1:app2", **own).assert_bad("FAILED in the batch app1", "1 host is back on 1.0")
+    assert notes.read() == ["3.0 app1", "1.0 app1"]
+    shop.assert_as_ever("1.0")
+
+
+def test_the_first_release_on_hosts_where_nothing_runs(shop):
+    for host in ("app1", "app2", "app3"):
+        shop.stop(host)
+        for left in ("current", "releases"):
+            path = shop.top / host / left
+            path.unlink() if path.is_symlink() else __import__("shutil").rmtree(path)
+    shop.roll("2.0", rolling_batches=["100%"]).assert_good()
+    shop.assert_as_ever(DONE)
+
+
+def test_two_services_in_one_run(shop, tmp_path, hooks, notes):
+    # What failed in the first one's budget is no failure of the second one.
+    directory = hooks(
+        after_deploy=[
+            {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}, "when": "rollout_service == 'shop' and inventory_hostname == 'app2'"}
+        ],
+        after_rollout=[notes.task("{{ rollout_service }} {{ rollout_version }}")],
+    )
+    both = [
+        {
+            "ansible.builtin.import_playbook": "zero_downtime.deploy.rolling",
+            "vars": {"rollout_service": service, "rollout_version": version, "rollout_hosts": hosts, "rolling_max_failures": budget},
+        }
+        for service, version, hosts, budget in (("shop", "2.0", "app1:app2", 1), ("cart", "2.1", "app2:app3", 0))
+    ]
+    (tmp_path / "both.yml").write_text(yaml.safe_dump(both))
+    run = shop.play(str(tmp_path / "both.yml"), rollout_hooks=directory).assert_good()
+    assert "Rollout of shop to 2.0 succeeded: 1 host is on it" in run.output
+    assert "Rollout of cart to 2.1 succeeded: 2 hosts are on it" in run.output
+    assert sorted(notes.read()) == ["cart 2.1 app2", "cart 2.1 app3", "shop 2.0 app1", "shop 2.0 app2"]
+    assert (shop.journals()[0]["outcome"], shop.journals("cart")[0]["outcome"]) == ("succeeded_with_failures", "succeeded")
+    assert shop.pool()["app2"] == ("disabled", 100) and shop.pool("cart")["app2"] == ("enabled", 100)
+    assert shop.versions() == {**dict.fromkeys(HOSTS, "1.0"), "app1": "2.0", "app2": "2.1", "app3": "2.1"}
+
+
+def test_an_existing_playbook_with_its_own_batches(shop, notes, tmp_path):
+    """A task between the roles' entry points, and the handlers that another role notifies."""
+    member = "(seen.balancers[0].members | selectattr('name', 'equalto', inventory_hostname) | first)"
+    traffic = {"name": "zero_downtime.deploy.traffic"}
+    look = [
+        {"zero_downtime.deploy.pool_info": {"balancers": "{{ rollout_balancers }}", "pool": "shop"}, "delegate_to": "localhost", "register": "seen"},
+        notes.task(f"{{{{ {member}.state }}}}"),
+    ]
+    one = {
+        "hosts": "app1:app2:app3:app4",
+        "serial": 2,
+        "gather_facts": False,
+        "tasks": [
+            {"ansible.builtin.include_role": {**traffic, "tasks_from": "drain"}},
+            *look,
+            {"ansible.builtin.include_role": {**traffic, "tasks_from": "return"}},
+            *look,
+        ],
+    }
+    notified = {"ansible.builtin.debug": {"msg": "changed"}, "changed_when": True}
+    two = {
+        "hosts": "app5:app6",
+        "serial": 1,
+        "gather_facts": False,
+        "roles": ["zero_downtime.deploy.traffic"],
+        "tasks": [
+            {**notified, "notify": "zero_downtime drain"},
+            {"ansible.builtin.meta": "flush_handlers"},
+            *look,
+            {**notified, "notify": "zero_downtime return"},
+        ],
+    }
+    (tmp_path / "site.yml").write_text(yaml.safe_dump([one, two]))
+    shop.ask("set server shop/app6 weight 30")
+    shop.play(str(tmp_path / "site.yml")).assert_good()
+    batch = {"disabled", "enabled"}
+    assert [line.split()[0] for line in notes.read()] == ["disabled", "disabled", "enabled", "enabled"] * 2 + ["disabled"] * 2
+    assert {tuple(line.split()) for line in notes.read()} == {
+        (state, host) for host in HOSTS for state in (batch if host < "app5" else {"disabled"})
+    }
+    shop.assert_as_ever("1.0", app6=("enabled", 30))
+
+
+def test_the_handler_that_rolls_a_host_back(shop, tmp_path):
+    shop.roll("2.0", hosts="app1:app2").assert_good()
+    play = {
+        "hosts": "app1:app2",
+        "serial": 1,
+        "gather_facts": False,
+        "roles": ["zero_downtime.deploy.rollback"],
+        "tasks": [{"ansible.builtin.debug": {"msg": "bad"}, "changed_when": True, "notify": "zero_downtime rollback"}],
+    }
+    (tmp_path / "site.yml").write_text(yaml.safe_dump([play]))
+    shop.play(str(tmp_path / "site.yml")).assert_good()
+    shop.assert_as_ever("1.0")
+
+
+def test_quick_is_not_all_there_is():
+    """What the tests set is what a user may set."""
+    assert set(QUICK) <= {
+        "rolling_soak", "rolling_batches", "rollout_health_interval", "rollout_health_passes",
+        "rollout_health_deadline", "traffic_health_timeout",
+    }  # fmt: skip
