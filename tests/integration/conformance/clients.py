@@ -31,7 +31,7 @@ class Load:
         self._threads = [
             threading.Thread(target=work, daemon=True)
             for work in (self._kept_alive, self._new_connections, self._sticky)
-            for _ in range(clients)
+            for each in range(clients)
         ]
 
     def __enter__(self) -> Load:

@@ -80,7 +80,7 @@ def test_writers_in_several_processes_never_take_too_many(rig):
             ]
             for writer in writers:
                 writer.start()
-            said = dict(answers.get() for _ in writers)
+            said = dict(answers.get() for each in writers)
             for writer in writers:
                 writer.join()
             assert sorted(said.values()) == ["out", "out", "refused", "refused"]

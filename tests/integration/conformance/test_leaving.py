@@ -83,8 +83,8 @@ def test_a_drained_member_keeps_its_bound_clients_and_gets_no_others(rig, apps):
         pytest.skip("this balancer cannot")
     client = bound_to(rig.port, "m1")
     set_pool(rig.entry(), ["m1"], state="drained")
-    assert [client.get() for _ in range(5)] == ["m1"] * 5
-    assert "m1" not in {Bound(rig.port).get() for _ in range(20)}
+    assert [client.get() for each in range(5)] == ["m1"] * 5
+    assert "m1" not in {Bound(rig.port).get() for each in range(20)}
 
 
 def test_a_disabled_member_hands_its_bound_clients_over(rig):

@@ -70,4 +70,4 @@ def notes(tmp_path):
 @pytest.fixture
 def hold(hooks, tmp_path):
     """A rollout that stops at a known point: `hold()` returns the hooks, `hold.let_go()` lets it go on."""
-    return shops.Hold(hooks, tmp_path / "go")
+    return shops.Hold(hooks, tmp_path)

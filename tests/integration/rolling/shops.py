@@ -61,7 +61,13 @@ class Run:
         self.log = log
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, cwd=log.parent, start_new_session=True
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment,
+                cwd=log.parent,
+                start_new_session=True,
             )
 
     @property
@@ -85,15 +91,6 @@ class Run:
             pass
         self.process.wait(LONGEST)
 
-    def until(self, words):
-        """Wait until it has printed that."""
-
-        def printed():
-            assert self.process.poll() is None, f"it ended before it printed {words!r}:\n{self.output}"
-            return words in self.output
-
-        fleet.until(printed, f"it does not print {words!r}, see {self.log}")
-
     @property
     def code(self):
         """Its exit code."""
@@ -103,7 +100,9 @@ class Run:
     def recap(self):
         """The counts by host."""
         lines = re.findall(r"^(\S+) +: (ok=.*)$", self.output.partition("PLAY RECAP")[2], re.MULTILINE)
-        return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in lines}
+        return {
+            host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in lines
+        }
 
     @property
     def changed(self):
@@ -291,7 +290,9 @@ class Shop:
 
     def start_rolling(self, version, *words, hosts="app1:app2:app3", **variables):
         """Start the playbook `rolling`."""
-        return self.start("zero_downtime.deploy.rolling", *words, rollout_hosts=hosts, rollout_version=version, **variables)
+        return self.start(
+            "zero_downtime.deploy.rolling", *words, rollout_hosts=hosts, rollout_version=version, **variables
+        )
 
     def roll_back(self, *words, hosts="app1:app2:app3", **variables):
         """Run the playbook `rollback`."""
@@ -318,16 +319,25 @@ class Notes:
 
 
 class Hold:
-    """Holds app2 after it was drained, until told to let go."""
+    """Holds a rollout where app2 is drained, until told to let go."""
 
-    LINE = "TASK [Hold"  # printed once the batch of app2 is drained on every balancer
+    def __init__(self, hooks, directory):
+        self.hooks, self.come, self.go = hooks, directory / "come", directory / "go"
 
-    def __init__(self, hooks, go):
-        self.hooks, self.go = hooks, go
+    def __call__(self, phase="after_drain"):
+        """Hooks that hold in that phase."""
+        wait = f"touch {self.come}; until test -e {self.go}; do sleep 0.05; done"
+        task = {"name": "Hold app2", "ansible.builtin.shell": wait, "when": "inventory_hostname == 'app2'"}
+        return self.hooks(**{phase: [task]})
 
-    def __call__(self):
-        wait = {"path": str(self.go), "timeout": LONGEST, "sleep": 0.1}
-        return self.hooks(after_drain=[{"name": "Hold", "ansible.builtin.wait_for": wait, "when": "inventory_hostname == 'app2'"}])
+    def until(self, run):
+        """Wait until `run` has come there."""
+
+        def there():
+            assert self.come.exists() or run.process.poll() is None, f"it ended before it came to app2:\n{run.output}"
+            return self.come.exists()
+
+        fleet.until(there, f"it does not come to app2, see {run.log}")
 
     def let_go(self):
         """Go on, and hold no more."""
@@ -336,4 +346,8 @@ class Hold:
 
 def fails(host):
     """A task that fails on one host."""
-    return {"name": "Say no", "ansible.builtin.fail": {"msg": "no, not here"}, "when": f"inventory_hostname == '{host}'"}
+    return {
+        "name": "Say no",
+        "ansible.builtin.fail": {"msg": "no, not here"},
+        "when": f"inventory_hostname == '{host}'",
+    }

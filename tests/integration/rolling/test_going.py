@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
-from shops import CORES, HOSTS, QUICK
+from shops import CORES, HOSTS
 
 DONE = {"app1": "2.0", "app2": "2.0", "app3": "2.0"}
 BATCH = ("before_drain", "after_drain", "after_deploy", "before_enable", "after_enable")
@@ -73,17 +75,11 @@ def test_states_and_weights_are_as_before_and_strangers_are_left_alone(shop):
 
 
 def test_the_chosen_ones_go_first_and_batches_are_spread_over_domains(shop):
-    racks = {"app1": "a", "app2": "a", "app3": "b", "app4": "b", "app5": "a", "app6": "b"}
-    shop.roll(
-        "2.0",
-        "--check",
-        hosts="shop",
-        rolling_first=["app4"],
-        rolling_batches=[1, 2, "50%"],
-        rollout_domain=f"{{{{ {racks}[inventory_hostname] }}}}",
-    ).assert_good()
-    run = shop.roll("2.0", "--check", hosts="shop", rolling_first=["app4"], rolling_batches=[1, 2, "50%"])
-    assert "would deploy to app4; app1, app2; app3, app5, app6." in run.assert_good().output
+    racks = {"app1": "a", "app2": "a", "app3": "a", "app4": "b", "app5": "b", "app6": "b"}
+    domain = f"{{{{ {racks}[inventory_hostname] }}}}"
+    own = {"hosts": "shop", "rolling_first": ["app6"], "rolling_batches": [1, 2, "50%"], "rollout_domain": domain}
+    run = shop.roll("2.0", "--check", **own).assert_good()
+    assert "would deploy to app6; app1, app4; app2, app5, app3." in run.output
 
 
 @pytest.mark.parametrize("pattern", ["shop", "app1:app2:app3"])
@@ -130,7 +126,7 @@ def test_the_first_release_on_hosts_where_nothing_runs(shop):
         shop.stop(host)
         for left in ("current", "releases"):
             path = shop.top / host / left
-            path.unlink() if path.is_symlink() else __import__("shutil").rmtree(path)
+            path.unlink() if path.is_symlink() else shutil.rmtree(path)
     shop.roll("2.0", rolling_batches=["100%"]).assert_good()
     shop.assert_as_ever(DONE)
 
@@ -139,14 +135,23 @@ def test_two_services_in_one_run(shop, tmp_path, hooks, notes):
     # What failed in the first one's budget is no failure of the second one.
     directory = hooks(
         after_deploy=[
-            {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}, "when": "rollout_service == 'shop' and inventory_hostname == 'app2'"}
+            {
+                "name": "Say no",
+                "ansible.builtin.fail": {"msg": "no"},
+                "when": "rollout_service == 'shop' and inventory_hostname == 'app2'",
+            }
         ],
         after_rollout=[notes.task("{{ rollout_service }} {{ rollout_version }}")],
     )
     both = [
         {
             "ansible.builtin.import_playbook": "zero_downtime.deploy.rolling",
-            "vars": {"rollout_service": service, "rollout_version": version, "rollout_hosts": hosts, "rolling_max_failures": budget},
+            "vars": {
+                "rollout_service": service,
+                "rollout_version": version,
+                "rollout_hosts": hosts,
+                "rolling_max_failures": budget,
+            },
         }
         for service, version, hosts, budget in (("shop", "2.0", "app1:app2", 1), ("cart", "2.1", "app2:app3", 0))
     ]
@@ -155,7 +160,10 @@ def test_two_services_in_one_run(shop, tmp_path, hooks, notes):
     assert "Rollout of shop to 2.0 succeeded: 1 host is on it" in run.output
     assert "Rollout of cart to 2.1 succeeded: 2 hosts are on it" in run.output
     assert sorted(notes.read()) == ["cart 2.1 app2", "cart 2.1 app3", "shop 2.0 app1", "shop 2.0 app2"]
-    assert (shop.journals()[0]["outcome"], shop.journals("cart")[0]["outcome"]) == ("succeeded_with_failures", "succeeded")
+    assert (shop.journals()[0]["outcome"], shop.journals("cart")[0]["outcome"]) == (
+        "succeeded_with_failures",
+        "succeeded",
+    )
     assert shop.pool()["app2"] == ("disabled", 100) and shop.pool("cart")["app2"] == ("enabled", 100)
     assert shop.versions() == {**dict.fromkeys(HOSTS, "1.0"), "app1": "2.0", "app2": "2.1", "app3": "2.1"}
 
@@ -165,7 +173,11 @@ def test_an_existing_playbook_with_its_own_batches(shop, notes, tmp_path):
     member = "(seen.balancers[0].members | selectattr('name', 'equalto', inventory_hostname) | first)"
     traffic = {"name": "zero_downtime.deploy.traffic"}
     look = [
-        {"zero_downtime.deploy.pool_info": {"balancers": "{{ rollout_balancers }}", "pool": "shop"}, "delegate_to": "localhost", "register": "seen"},
+        {
+            "zero_downtime.deploy.pool_info": {"balancers": "{{ rollout_balancers }}", "pool": "shop"},
+            "delegate_to": "localhost",
+            "register": "seen",
+        },
         notes.task(f"{{{{ {member}.state }}}}"),
     ]
     one = {
@@ -196,7 +208,9 @@ def test_an_existing_playbook_with_its_own_batches(shop, notes, tmp_path):
     shop.ask("set server shop/app6 weight 30")
     shop.play(str(tmp_path / "site.yml")).assert_good()
     batch = {"disabled", "enabled"}
-    assert [line.split()[0] for line in notes.read()] == ["disabled", "disabled", "enabled", "enabled"] * 2 + ["disabled"] * 2
+    assert [line.split()[0] for line in notes.read()] == ["disabled", "disabled", "enabled", "enabled"] * 2 + [
+        "disabled"
+    ] * 2
     assert {tuple(line.split()) for line in notes.read()} == {
         (state, host) for host in HOSTS for state in (batch if host < "app5" else {"disabled"})
     }
@@ -215,11 +229,3 @@ def test_the_handler_that_rolls_a_host_back(shop, tmp_path):
     (tmp_path / "site.yml").write_text(yaml.safe_dump([play]))
     shop.play(str(tmp_path / "site.yml")).assert_good()
     shop.assert_as_ever("1.0")
-
-
-def test_quick_is_not_all_there_is():
-    """What the tests set is what a user may set."""
-    assert set(QUICK) <= {
-        "rolling_soak", "rolling_batches", "rollout_health_interval", "rollout_health_passes",
-        "rollout_health_deadline", "traffic_health_timeout",
-    }  # fmt: skip

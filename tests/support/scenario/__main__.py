@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the scenarios' playbooks call.
 
-    python3 tests/support/scenario release VERSION [FAULT]   build a release
-    python3 tests/support/scenario runtime BALANCER COMMAND  a command for a balancer's runtime API, as by hand
-    python3 tests/support/scenario look NAME                 keep what the lab is like now, for the tests
-    python3 tests/support/scenario load NAME REQUESTS [RATE] start the clients: how many at least, how many a second
-    python3 tests/support/scenario end-load                  end them, if they run
+python3 tests/support/scenario release VERSION [FAULT]   build a release
+python3 tests/support/scenario runtime BALANCER COMMAND  a command for a balancer's runtime API, as by hand
+python3 tests/support/scenario look NAME                 keep what the lab is like now, for the tests
+python3 tests/support/scenario load NAME REQUESTS [RATE] start the clients: how many at least, how many a second
+python3 tests/support/scenario end-load                  end them, if they run
 """
 
 from __future__ import annotations

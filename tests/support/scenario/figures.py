@@ -11,6 +11,8 @@ from typing import Any
 
 from .places import OUT, SCENARIO
 
+COUNTED = ("requests", "failed", "cut_by_death", "latency_ms")
+
 _figures: dict[str, dict[str, Any]] = {}
 
 
@@ -48,5 +50,5 @@ def _told(figures: dict[str, Any]) -> str:
     if figures["cut_by_death"]:
         parts.append(f"{figures['cut_by_death']} cut by the death itself")
     parts.append(f"p99 {figures['latency_ms']['p99']:.0f} ms")
-    parts += [f"{name.replace('_', ' ')} {value}" for name, value in figures.items() if isinstance(value, (int, float, str)) and name not in ("requests", "failed", "cut_by_death")]
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in figures.items() if name not in COUNTED]
     return ", ".join(parts)

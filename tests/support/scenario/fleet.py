@@ -36,8 +36,21 @@ def lab(*words: str) -> str:
 
 def ssh(host: str, command: str, text: str = "") -> str:
     """Run a command as root on a host, with `text` on its stdin."""
-    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
-    line = ["ssh", *options, "-i", str(LAB / "id_ed25519"), f"root@{addresses()[host]}", command]
+    options = [
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "BatchMode=yes",
+        "ConnectTimeout=5",
+    ]
+    line = [
+        "ssh",
+        *(f"-o{option}" for option in options),
+        "-i",
+        str(LAB / "id_ed25519"),
+        f"root@{addresses()[host]}",
+        command,
+    ]
     return subprocess.run(line, check=True, input=text, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -59,7 +72,11 @@ def pool(balancer: str) -> dict[str, dict[str, Any]]:
         told = dict(zip(names, row))
         administrator = int(told["srv_admin_state"])
         state = "disabled" if administrator & MAINTENANCE else "drained" if administrator & DRAIN else "enabled"
-        members[told["srv_name"]] = {"state": state, "weight": int(told["srv_uweight"]), "status": status[told["srv_name"]]}
+        members[told["srv_name"]] = {
+            "state": state,
+            "weight": int(told["srv_uweight"]),
+            "status": status[told["srv_name"]],
+        }
     return members
 
 
@@ -113,7 +130,9 @@ def lease_is_free(seen: dict[str, Any]) -> bool:
 
 def left_behind(seen: dict[str, Any]) -> dict[str, list[str]]:
     """Temporary files, by host."""
-    return {name: host["left_behind"] for part in seen.values() for name, host in part.items() if host.get("left_behind")}
+    return {
+        name: host["left_behind"] for part in seen.values() for name, host in part.items() if host.get("left_behind")
+    }
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:

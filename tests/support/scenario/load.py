@@ -17,7 +17,7 @@ from .fleet import addresses, lab, until
 from .places import BALANCERS, OUT, SUPPORT
 
 RATE = 200.0  # enough to notice anything, and little enough to leave the machine to what is tested
-LONGEST = 240.0  # seconds after which the clients end by themselves, whatever becomes of us
+LONGEST = 600.0  # seconds after which the clients end by themselves, whatever becomes of us
 RECORD = OUT / "load.pid"
 
 
@@ -39,10 +39,15 @@ class Load:
         words += ["--samples", str(self.directory / "samples"), "--summary", str(self.directory / "summary")]
         with open(self.directory / "log", "wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "load", "run", *words], cwd=SUPPORT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+                [sys.executable, "-m", "load", "run", *words],
+                cwd=SUPPORT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         RECORD.write_text(str(process.pid))
-        until(lambda: (self.directory / "samples").exists() and (self.directory / "samples").stat().st_size > 0, "the first requests", 10)
+        until(
+            lambda: (self.directory / "samples").exists() and (self.directory / "samples").stat().st_size > 0,
+            "the first requests",
+            10,
+        )
         return self
 
     def stop(self) -> dict[str, Any]:
@@ -55,7 +60,16 @@ class Load:
         RECORD.unlink(missing_ok=True)
         deaths = self.directory / "deaths"
         deaths.write_text(lab("deaths"))
-        report = [sys.executable, "-m", "load", "report", "--samples", str(self.directory / "samples"), "--deaths", str(deaths)]
+        report = [
+            sys.executable,
+            "-m",
+            "load",
+            "report",
+            "--samples",
+            str(self.directory / "samples"),
+            "--deaths",
+            str(deaths),
+        ]
         done = subprocess.run(report, cwd=SUPPORT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         (self.directory / "report").write_text(done.stdout)
         return dict(json.loads(done.stdout))
@@ -71,6 +85,9 @@ def end_load() -> bool:
     ours = b"load" in words and b"run" in words
     if ours:
         os.kill(pid, signal.SIGTERM)
-        until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes(), "the end of the clients")
+        until(
+            lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes(),
+            "the end of the clients",
+        )
     RECORD.unlink(missing_ok=True)
     return ours

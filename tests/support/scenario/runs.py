@@ -17,7 +17,7 @@ from typing import Any
 from .fleet import until
 from .places import CHECKOUT, LAB, RUNS
 
-LONGEST = 180.0  # seconds for one run
+LONGEST = 400.0  # seconds for one run, far more than it takes
 INVENTORIES = [str(LAB / "inventory.yml"), str(CHECKOUT / "molecule" / "shared" / "inventory")]
 
 
@@ -56,7 +56,9 @@ class Run:
         pattern = re.compile(rf"^TASK \[(?:[\w.]+ : )?{re.escape(name)}\]", re.MULTILINE)
 
         def begun() -> bool:
-            assert self.process.poll() is None, f"the run ended before task '{name}' had begun {occurrence} times:\n{self.output}"
+            assert self.process.poll() is None, (
+                f"the run ended before task '{name}' had begun {occurrence} times:\n{self.output}"
+            )
             return len(pattern.findall(self.output)) >= occurrence
 
         until(begun, f"task '{name}' in {self.log}")
@@ -91,4 +93,7 @@ class Run:
 
 def told(directory: Path, name: str) -> list[list[dict[str, Any]]]:
     """What the runs of a playbook did, task by task, oldest run first; see molecule/shared/callback."""
-    return [[json.loads(line) for line in path.read_text().splitlines()] for path in sorted(directory.glob(f"*-{name}.jsonl"))]
+    return [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted(directory.glob(f"*-{name}.jsonl"))
+    ]

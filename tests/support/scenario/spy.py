@@ -10,7 +10,14 @@ import os
 import subprocess
 
 KEPT = ("/srv/shop", "/var/lib/zero_downtime")
-LEFT_BEHIND = ("/home/*/.ansible/tmp/*", "/root/.ansible/tmp/*", "/tmp/*nsible*", "/var/tmp/*nsible*", "/srv/shop/.*", "/srv/shop/releases/.*")
+LEFT_BEHIND = (
+    "/home/*/.ansible/tmp/*",
+    "/root/.ansible/tmp/*",
+    "/tmp/*nsible*",
+    "/var/tmp/*nsible*",
+    "/srv/shop/.*",
+    "/srv/shop/releases/.*",
+)
 
 
 def fingerprint(top):
@@ -33,7 +40,9 @@ def link(path):
 
 def unit(name):
     """State and main process of a systemd unit."""
-    asked = subprocess.run(["systemctl", "show", name, "--property=ActiveState,MainPID"], stdout=subprocess.PIPE, check=True)
+    asked = subprocess.run(
+        ["systemctl", "show", name, "--property=ActiveState,MainPID"], stdout=subprocess.PIPE, check=True
+    )
     told = dict(line.split("=", 1) for line in asked.stdout.decode().split())
     return {"state": told["ActiveState"], "pid": int(told["MainPID"])}
 
@@ -46,13 +55,20 @@ def read(path):
         return json.load(file)
 
 
-print(json.dumps({
-    "files": {top: fingerprint(top) for top in KEPT if os.path.exists(top)},
-    "left_behind": sorted(path for pattern in LEFT_BEHIND for path in glob.glob(pattern)),
-    "current": link("/srv/shop/current"),
-    "releases": sorted(os.listdir("/srv/shop/releases")) if os.path.isdir("/srv/shop/releases") else [],
-    "shop": unit("shop.service"),
-    "haproxy": unit("haproxy.service"),
-    "lease": read("/var/lib/zero_downtime/shop/lease.json"),
-    "journals": [read(path) for path in sorted(glob.glob("/var/lib/zero_downtime/shop/rollouts/*.json"), key=os.path.getmtime)],
-}))
+print(
+    json.dumps(
+        {
+            "files": {top: fingerprint(top) for top in KEPT if os.path.exists(top)},
+            "left_behind": sorted(path for pattern in LEFT_BEHIND for path in glob.glob(pattern)),
+            "current": link("/srv/shop/current"),
+            "releases": sorted(os.listdir("/srv/shop/releases")) if os.path.isdir("/srv/shop/releases") else [],
+            "shop": unit("shop.service"),
+            "haproxy": unit("haproxy.service"),
+            "lease": read("/var/lib/zero_downtime/shop/lease.json"),
+            "journals": [
+                read(path)
+                for path in sorted(glob.glob("/var/lib/zero_downtime/shop/rollouts/*.json"), key=os.path.getmtime)
+            ],
+        }
+    )
+)

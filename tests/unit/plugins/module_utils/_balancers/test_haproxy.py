@@ -229,7 +229,7 @@ class Recorder(haproxy.RuntimeApi):
 
     def ask(self, *commands):
         self.lines.append(commands)
-        return ["" for _ in commands]
+        return ["" for each in commands]
 
 
 def written(changes, distrust=False):

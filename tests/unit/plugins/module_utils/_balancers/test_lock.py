@@ -94,7 +94,7 @@ def test_nobody_else_can_read_it_or_lead_it_elsewhere(locks):
 
 
 def _add(path, times):
-    for _ in range(times):
+    for each in range(times):
         with only_writer("pool", Clock()):
             count = int(path.read_text()) + 1
             path.write_text(str(count))
@@ -103,7 +103,7 @@ def _add(path, times):
 def test_nothing_is_lost_between_processes(locks):
     path = locks / "count"
     path.write_text("0")
-    processes = [FORK.Process(target=_add, args=(path, 20)) for _ in range(4)]
+    processes = [FORK.Process(target=_add, args=(path, 20)) for each in range(4)]
     for process in processes:
         process.start()
     for process in processes:

@@ -207,7 +207,7 @@ class TestReturning:
         assert states(lb)["m1"] == ("disabled", 80)
 
     def test_what_cannot_be_put_back_is_said_and_counts_as_changed(self, bring, lb):
-        lb.before_apply = lambda lb: (_ for _ in ()).throw(Unreachable("Gone.")) if len(lb.wrote) == 2 else None
+        lb.before_apply = lambda lb: (each for each in ()).throw(Unreachable("Gone.")) if len(lb.wrote) == 2 else None
         with pytest.raises(Unreachable) as error:
             bring(lb, ["m1"], state="enabled", warmup=[10])
         assert error.value.message == "Gone. What was written could NOT be put back (m1): Gone."

@@ -1,0 +1,147 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rollouts that do not begin: what is wrong is named, and nothing is touched."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from shops import CORES
+
+ROLLING = "zero_downtime.deploy.rolling"
+
+
+@pytest.fixture
+def ear(tmp_path_factory):
+    """A socket in the balancer's place: `ear()` tells whether anybody has called."""
+    path = tmp_path_factory.mktemp("ear") / "sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.setblocking(False)
+
+        def heard():
+            try:
+                listener.accept()[0].close()
+            except BlockingIOError:
+                return False
+            return True
+
+        heard.path = str(path)
+        yield heard
+
+
+GOOD = {"rollout_hosts": "app1:app2", "rollout_version": "2.0"}
+HEALTH = {"url": "http://127.0.0.1:{{ shop_port }}/health"}
+
+WRONG = [
+    (
+        {"rollout_hosts": None},
+        "rollout_hosts is missing, the hosts of the service as an inventory pattern. For example -e rollout_hosts=shop.",
+    ),
+    (
+        {"rollout_hosts": "shpo"},
+        "rollout_hosts is shpo, which matches no host of the inventory. Is the inventory the right one?",
+    ),
+    (
+        {"rollout_version": None},
+        "rollout_version is missing, the release to bring the service to. For example -e rollout_version=1.4.2.",
+    ),
+    ({"rollout_version": ""}, "rollout_version is missing"),
+    ({"rollout_version": 1.1}, "rollout_version is 1.1, a number: 1.10 would become 1.1. Put it in quotes."),
+    ({"rollout_balancers": []}, "traffic_balancers (rollout_balancers) is empty."),
+    ({"rollout_balancers": [{"name": "lb1", "provider": "haprxy"}]}, "provider must be one of: haproxy, got: haprxy"),
+    ({"rollout_hooks": "/nowhere"}, "rollout_hooks is /nowhere, which is no directory on the controller."),
+    ({"rolling_max_failures": -1}, "rolling_max_failures (-1) and rolling_soak (0.3) cannot be negative."),
+    ({"rolling_soak": "soon"}, "rolling_soak"),
+    ({"traffic_on_drain_timeout": "wait"}, "traffic_on_drain_timeout must be one of: fail, cut, got: wait"),
+    ({"release_keep": "many"}, "release_keep"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), WRONG, ids=[" ".join(map(str, *wrong.items())) for wrong, _words in WRONG])
+def test_what_is_missing_or_wrong_is_named_before_anything_is_contacted(shop, ear, wrong, words):
+    before = shop.all_of_it()
+    run = shop.play(ROLLING, **{**GOOD, "demo_socket": ear.path, **wrong}).assert_bad(words)
+    assert (
+        "othing was contacted" in run.last_words
+        or "Nothing was touched" in run.last_words
+        or "Validation" in run.last_words
+    )
+    assert not ear()
+    assert not shop.journal.exists()
+    assert shop.all_of_it() == before
+
+
+@CORES
+def test_a_service_that_the_inventory_does_not_describe(shop, ear, tmp_path):
+    (tmp_path / "inventory.json").write_text(json.dumps({"new": {"hosts": {"web1": {"ansible_connection": "local"}}}}))
+    run = shop.play(ROLLING, inventory=tmp_path / "inventory.json", rollout_hosts="new", rollout_version="2.0")
+    run.assert_bad("missing required arguments: rollout_balancers, rollout_health, rollout_service")
+    assert not shop.journal.exists()
+
+
+@pytest.mark.parametrize("playbook", ["rollback", "status"])
+def test_the_other_playbooks_want_to_know_the_hosts_too(shop, ear, playbook):
+    run = shop.play(f"zero_downtime.deploy.{playbook}", demo_socket=ear.path).assert_bad("rollout_hosts is missing")
+    assert "Nothing was contacted." in run.last_words
+    assert not ear()
+    assert not shop.journal.exists()
+
+
+PLANS = [
+    (
+        {"rolling_batches": [1, 2], "traffic_min_available": "5"},
+        "Batch 2 (app2, app3) would leave 4 of 6 members of pool shop available on balancer haproxy, and the minimum is 5",
+    ),
+    ({"rolling_batches": ["many"]}, "rolling_batches holds counts such as 2 and shares such as '25%', not 'many'."),
+    ({"rolling_first": ["app6"]}, "rolling_first names app6, which the rollout does not reach."),
+    (
+        {"rollout_member": "web-{{ inventory_hostname }}"},
+        "pool shop has no member web-app1, web-app2, web-app3; its members are app1",
+    ),
+    ({"rollout_pool": "shpo"}, "shpo"),
+    (
+        {"rollout_health": HEALTH},
+        "Nothing tells which release runs on app1, app2, app3, so a failed rollout could not be undone there.",
+    ),
+]
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)], ids=["", "check"])
+@pytest.mark.parametrize(("wrong", "words"), PLANS, ids=[next(iter(wrong)) for wrong, _words in PLANS])
+def test_a_plan_that_cannot_be_carried_out(shop, wrong, words, check):
+    if check and wrong is not PLANS[0][0]:
+        pytest.skip("one of them is enough")
+    before = shop.all_of_it()
+    shop.roll("2.0", *check, **wrong).assert_bad(words, "Nothing was touched.")
+    after = shop.all_of_it()
+    assert {**after, "files": ""} == {**before, "files": ""}
+    # The lease is free again, and nothing is left to be undone.
+    assert shop.journals() == []
+    assert check or shop.lease() is None
+
+
+def test_a_release_that_nobody_can_name_may_be_accepted(shop):
+    run = shop.roll("2.0", hosts="app1", rollout_health=HEALTH, rolling_no_way_back="accept").assert_good()
+    shop.assert_as_ever({"app1": "2.0"})
+    assert "1 host is on it" in run.output
+
+
+@CORES
+def test_a_second_rollout_while_the_first_one_runs(shop, hold):
+    first = shop.start_rolling("2.0", rollout_hooks=hold())
+    hold.until(first)
+    before = shop.all_of_it()
+    for second in (shop.roll("2.1"), shop.roll("2.0"), shop.roll_back()):
+        second.assert_bad("shop", "2.0", "rollout_take_over")
+        # Who, where, since when.
+        owner = shop.lease()
+        assert owner["name"] in second.last_words and owner["controller"] in second.last_words
+        assert shop.all_of_it() == before
+    hold.let_go()
+    first.wait().assert_good()
+    shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"})
