@@ -82,7 +82,7 @@ def test_a_balancer_that_refuses(read_only_balancer: str, clients: Load) -> None
 
 
 def test_a_host_without_power(clients: Load) -> None:
-    """The others have their release back, the lost one stays out; once it is back, the same command reaches it too."""
+    """The others have their release back, the lost one stays out; once it is mended, `rollback` lets it in again."""
     before = look()
     clients.start(AT_LEAST)
     run = roll("power", "2.1.0", rollout_hooks=str(HOOKS))
@@ -99,10 +99,10 @@ def test_a_host_without_power(clients: Load) -> None:
     assert "NOT undone, look at them now: app3" in run.last_words()
 
     lab("reset", "app3")
-    again = roll("power-again", "2.1.0")
-    assert again.wait() == 0, again.output
-    settled(before, look(), "2.1.0", "succeeded")
-    unharmed(clients, "a host loses its power", seconds=run.seconds, seconds_again=again.seconds)
+    back = Run("power-back", "zero_downtime.deploy.rollback", rollout_hosts="shop")
+    assert back.wait() == 0, back.output
+    settled(before, look(), "1.0.0", "rolled_back")
+    unharmed(clients, "a host loses its power", seconds=run.seconds, seconds_back=back.seconds)
 
 
 def test_a_controller_that_is_killed(clients: Load) -> None:

@@ -170,6 +170,10 @@ def _problems(
     strangers = [host for host in _first(options) if host not in known_hosts]
     if strangers:
         problems.append(f"rolling_first names {', '.join(strangers)}, which the rollout does not reach.")
+    for member in dict.fromkeys(target["member"] for target in targets):
+        sharing = [target["host"] for target in targets if target["member"] == member]
+        if len(sharing) > 1:
+            problems.append(f"{', '.join(sharing)} are all member {member}: give each host its own rollout_member.")
     for balancer in balancers:
         members = {member["name"]: member for member in balancer["members"]}
         where = f"Balancer {balancer['name']}, pool {balancer['pool']}"

@@ -112,20 +112,20 @@ class Run:
     @property
     def last_words(self):
         """The message of the last task that failed, and was not rescued by a later play."""
-        said = re.findall(r"^fatal: .*? => (\{.*\})$", self.output, re.MULTILINE)
+        said = re.findall(r"^(?:fatal|failed): .*? => (\{.*\})$", self.output, re.MULTILINE)
         assert said, f"no task failed:\n{self.output}"
         return str(json.loads(said[-1])["msg"])
 
     def assert_good(self):
         """Exit code 0; returns itself."""
-        assert self.code == 0, self.output
+        assert self.code == 0, self.output[-3000:]
         return self
 
     def assert_bad(self, *words):
         """Another exit code, with these words in the last message; returns itself."""
-        assert self.code not in (0, None), self.output
+        assert self.code not in (0, None), self.output[-3000:]
         for each in words:
-            assert each in self.last_words, self.output
+            assert each in self.last_words, self.output[-3000:]
         return self
 
 
@@ -133,6 +133,7 @@ class Shop:
     """The fleet, and what is run on it."""
 
     def __init__(self, work):
+        fleet.PATIENCE = LONGEST
         # Quicker checks; and a second pool of the same servers, for a second service.
         fleet.HAPROXY_CONFIG = fleet.HAPROXY_CONFIG.replace("inter 500ms fastinter 200ms", "inter 100ms fastinter 50ms")
         if "backend cart" not in fleet.HAPROXY_CONFIG:

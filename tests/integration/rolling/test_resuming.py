@@ -95,7 +95,7 @@ def test_one_that_does_not_begin_does_not_forget_what_the_unfinished_one_owes(sh
     cut_off(signal.SIGKILL)
     directory = hooks(before_rollout=[fails("app1")], after_drain=[])
     shop.roll("2.0", rollout_hooks=directory).assert_bad("app1: hook before_rollout")
-    shop.roll("2.0", traffic_min_available="6").assert_bad("would leave")
+    shop.roll("2.0", rolling_first=["app6"]).assert_bad("rolling_first names app6")
     shop.assert_as_ever(HALFWAY, app2=("disabled", 30), app3=("disabled", 100))
     shop.roll("2.0").assert_good()
     shop.assert_as_ever(DONE, app2=("enabled", 30))

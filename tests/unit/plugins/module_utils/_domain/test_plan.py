@@ -223,6 +223,12 @@ def test_a_member_that_a_balancer_does_not_know():
     assert "has no member m-a, m-b; its members are none." in problems((hosts, pools, health))[0]
 
 
+def test_hosts_that_are_one_member():
+    hosts, pools, health = fleet("a", "b", "c")
+    hosts[2]["member"] = hosts[0]["member"]
+    assert problems((hosts, pools, health)) == ["a, c are all member m-a: give each host its own rollout_member."]
+
+
 def test_a_member_without_a_check():
     hosts, pools, health = fleet("a", "b")
     pools[0]["members"][1].update(checked=False, health="unknown")
