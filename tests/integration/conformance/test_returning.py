@@ -52,7 +52,7 @@ def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(mak
     returning = Aside(lambda: set_pool(rig.entry(), ["m1"], state="enabled", health_timeout=1))
     rig.wait_until("m1 is held to be down", lambda pool: (pool["m1"].state, pool["m1"].health) == ("drained", "down"))
     served = apps["m1"].served
-    for each in range(30):
+    for _each in range(30):
         client = Bound(rig.port)
         client.cookie = cookie
         assert client.get() != "m1"

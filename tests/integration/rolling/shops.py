@@ -34,12 +34,17 @@ CORES = pytest.mark.parametrize("core", ["core-2.19", "core-2.16"])
 # Waits that a test sits out are short; deadlines that it should not meet are not.
 QUICK = {
     "rolling_soak": 0.3,
-    "rolling_batches": [1, 2],
+    "rolling_batches": [3],
     "rollout_health_interval": 0.05,
     "rollout_health_passes": 2,
-    "rollout_health_deadline": 4,
-    "traffic_health_timeout": 15,
+    "rollout_health_deadline": 30,
+    "traffic_health_timeout": 30,
 }
+
+# For the tests in which a batch before or after another one matters.
+RAMP = {"rolling_batches": [1, 2]}
+# For a release that does not become healthy.
+SOON = {"rollout_health_deadline": 4}
 
 ADMIN = {0: "enabled", 1: "disabled", 8: "drained"}  # HAProxy's srv_admin_state, as this collection sets it
 

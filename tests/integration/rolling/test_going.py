@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 import yaml
-from shops import CORES, HOSTS
+from shops import CORES, HOSTS, RAMP, SOON
 
 DONE = {"app1": "2.0", "app2": "2.0", "app3": "2.0"}
 BATCH = ("before_drain", "after_drain", "after_deploy", "before_enable", "after_enable")
@@ -19,7 +19,7 @@ BATCH = ("before_drain", "after_drain", "after_deploy", "before_enable", "after_
 def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
     phases = ("before_rollout", *BATCH, "after_rollout", "on_rollback")
     directory = hooks(**{phase: [notes.task(phase)] for phase in phases})
-    run = shop.roll("2.0", rollout_hooks=directory).assert_good()
+    run = shop.roll("2.0", rollout_hooks=directory, **RAMP).assert_good()
     shop.assert_as_ever(DONE)
     assert "3 hosts are on it, healthy and in traffic as before" in run.output
 
@@ -48,7 +48,7 @@ def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
 
 def test_check_mode_writes_nothing_and_tells_the_truth(shop):
     before = shop.all_of_it()
-    run = shop.roll("2.0", "--check", "--diff").assert_good()
+    run = shop.roll("2.0", "--check", "--diff", **RAMP).assert_good()
     assert "Rollout of shop to 2.0 would deploy to app1; app2, app3. Check mode: nothing was written." in run.output
     # The members before and after, and the release.
     assert "-haproxy shop/app1: enabled, weight 100\n+haproxy shop/app1: disabled, weight 100\n" in run.output
@@ -61,12 +61,11 @@ def test_check_mode_writes_nothing_and_tells_the_truth(shop):
     assert foretold.changed == 0 and "nothing to do" in foretold.output
 
 
-@CORES
 def test_states_and_weights_are_as_before_and_strangers_are_left_alone(shop):
     shop.ask("set server shop/app2 weight 30")
     shop.ask("set server shop/app3 state maint")
     shop.ask("set server shop/app5 state drain")
-    shop.roll("2.0", traffic_min_available="2").assert_good()
+    shop.roll("2.0", traffic_min_available="2", **RAMP).assert_good()
     shop.assert_as_ever(DONE, app2=("enabled", 30), app3=("disabled", 100), app5=("drained", 100))
     # Who was out goes first: that costs nobody anything.
     assert shop.journals()[0]["plan"] == [["app3"], ["app1", "app2"]]
@@ -114,7 +113,7 @@ def test_the_user_s_own_role_deploys_there_and_back(shop, hooks, notes, tmp_path
     role.write_text(yaml.safe_dump([notes.task("{{ rollout_deploy_version }}"), release]))
     config = tmp_path / "ansible.cfg"
     config.write_text(f"[defaults]\nroles_path = {tmp_path / 'roles'}\n")
-    own = {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1]}
+    own = {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1], **SOON}
     # 3.0 answers 500.
     shop.roll("3.0", hosts="app1:app2", **own).assert_bad("FAILED in the batch app1", "1 host is back on 1.0")
     assert notes.read() == ["3.0 app1", "1.0 app1"]
@@ -127,7 +126,7 @@ def test_the_first_release_on_hosts_where_nothing_runs(shop):
         for left in ("current", "releases"):
             path = shop.top / host / left
             path.unlink() if path.is_symlink() else shutil.rmtree(path)
-    shop.roll("2.0", rolling_batches=["100%"]).assert_good()
+    shop.roll("2.0").assert_good()
     shop.assert_as_ever(DONE)
 
 

@@ -94,7 +94,7 @@ def test_nobody_else_can_read_it_or_lead_it_elsewhere(locks):
 
 
 def _add(path, times):
-    for each in range(times):
+    for _each in range(times):
         with only_writer("pool", Clock()):
             count = int(path.read_text()) + 1
             path.write_text(str(count))

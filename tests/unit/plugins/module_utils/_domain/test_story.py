@@ -109,8 +109,8 @@ def test_partly_undone():
     assert (told["outcome"], told["failed"], told["left_out"]) == ("rollback_failed", True, ["b"])
     assert told["lines"] == [
         WHY,
-        "2 hosts are back on 1.0, states and weights as before. NOT undone, look at them now: b: cannot be reached. They are out of traffic "
-        "where the balancers allowed it. Mend them, then run the playbook rollback (or the same rollout) again.",
+        "2 hosts are back on 1.0, states and weights as before. NOT undone, look at them now: b: cannot be reached. They are "
+        "out of traffic where the balancers allowed it. Mend them, then run the playbook rollback (or the same rollout) again.",
     ]
 
 
