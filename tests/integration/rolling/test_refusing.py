@@ -9,7 +9,6 @@ import json
 import socket
 
 import pytest
-from shops import CORES
 
 ROLLING = "zero_downtime.deploy.rolling"
 
@@ -83,7 +82,7 @@ def test_a_service_that_the_inventory_does_not_describe(shop, tmp_path, known):
     (tmp_path / "inventory.json").write_text(json.dumps({"new": {"hosts": {"web1": web1}}}))
     run = shop.play(ROLLING, inventory=tmp_path / "inventory.json", rollout_hosts="new", rollout_version="2.0")
     run.assert_bad("Set it for new in the inventory. Nothing was contacted.")
-    for name in {"rollout_service", "rollout_balancers", "rollout_health"}:
+    for name in ("rollout_service", "rollout_balancers", "rollout_health"):
         assert (f'"msg": "{name} is missing' in run.output) == (name not in known)
 
 
@@ -137,7 +136,6 @@ def test_a_release_that_nobody_can_name_may_be_accepted(shop):
     assert "1 host is on it" in run.output
 
 
-@CORES
 def test_a_second_rollout_while_the_first_one_runs(shop, hold):
     first = shop.start_rolling("2.0", rollout_hooks=hold())
     hold.until(first)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from shops import CORES, HOSTS, fails
+from shops import CORES, HOSTS, RAMP, SOON, fails
 
 DONE = {"app1": "2.0", "app2": "2.0", "app3": "2.0"}
 HALFWAY = {"app1": "2.0", "app2": "1.0", "app3": "1.0"}
@@ -20,7 +20,7 @@ def cut_off(shop, hold):
 
     def run(number):
         shop.ask("set server shop/app2 weight 30")
-        rolling = shop.start_rolling("2.0", rollout_hooks=hold())
+        rolling = shop.start_rolling("2.0", rollout_hooks=hold(), **RAMP)
         hold.until(rolling)
         rolling.send(number)
         hold.let_go()
@@ -36,7 +36,7 @@ def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     cut_off(signal.SIGKILL)
     status = shop.play("zero_downtime.deploy.status", rollout_hosts="shop").assert_good()
     assert "Unfinished: " in status.output and "app2  disabled, " in status.output
-    run = shop.roll("2.0").assert_good()
+    run = shop.roll("2.0", **RAMP).assert_good()
     assert "2 hosts are on it" in run.output and "Left alone, because already there: app1." in run.output
     shop.assert_as_ever(DONE, app2=("enabled", 30))
     (journal,) = shop.journals()
@@ -44,7 +44,6 @@ def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     assert shop.roll("2.0").assert_good().changed == 0
 
 
-@CORES
 def test_after_an_interrupt_a_rollback_undoes_it_and_a_second_one_nothing(shop, cut_off):
     assert cut_off(signal.SIGINT).code not in (0, None)
     foretold = shop.roll_back("--check").assert_good()
@@ -84,7 +83,7 @@ def test_another_version_takes_the_place_of_an_unfinished_one(shop, cut_off):
 
 def test_one_that_fails_in_the_place_of_an_unfinished_one_undoes_both(shop, cut_off):
     cut_off(signal.SIGKILL)
-    run = shop.roll("3.0").assert_bad(
+    run = shop.roll("3.0", **RAMP, **SOON).assert_bad(
         "FAILED in the batch app2", "3 hosts are back on 1.0, states and weights as before."
     )
     assert "app1" not in run.last_words
