@@ -24,6 +24,8 @@ def rollout_checks(hosts: list[str], hostvars: Mapping[str, Any], version: Any =
     """
     targets = []
     for host in hosts:
+        if hostvars[host].get("__rollout_failed"):
+            continue
         check = dict(hostvars[host]["rollout_health"])
         wanted = version.get(host) if isinstance(version, Mapping) else version
         if wanted and any(check.get(option) for option in VERSION_OPTIONS):
@@ -62,7 +64,11 @@ def rollout_plan(
 ) -> dict[str, Any]:
     """See `_domain.plan.rollout_plan`; the hosts' versions are those of the last health check."""
     targets = [
-        {"host": host, "member": _member(hostvars[host], host), "domain": str(hostvars[host].get("rollout_domain") or "")}
+        {
+            "host": host,
+            "member": _member(hostvars[host], host),
+            "domain": str(hostvars[host].get("rollout_domain") or ""),
+        }
         for host in hosts
     ]
     return plan.rollout_plan(targets, balancers, rollout_seen(hosts, hostvars), before, options)

@@ -61,6 +61,14 @@ def test_each_host_is_checked_in_its_own_way_for_its_own_version():
     assert hostvars["a"]["rollout_health"] == CHECK
 
 
+def test_who_has_failed_already_is_not_waited_for():
+    hostvars = {
+        "a": {"rollout_health": CHECK, "__rollout_failed": "deploy"},
+        "b": {"rollout_health": CHECK, "__rollout_failed": ""},
+    }
+    assert [check["name"] for check in rollout.rollout_checks(["a", "b"], hostvars)] == ["b"]
+
+
 def test_what_a_step_kept_comes_before_what_a_check_found():
     hostvars = {
         "a": {"__rollout_failed": "hook after_drain, task 'x': no", **checked(seen("a", False, saw="500"))},
