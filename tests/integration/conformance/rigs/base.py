@@ -85,6 +85,10 @@ class Rig(ABC):
         """The pool, by name."""
         return {member.name: member for member in self.balancer().members(POOL)}
 
+    def written(self) -> dict[str, tuple[str, int]]:
+        """What is a writer's doing, by name: states and weights, without what a check changes by itself."""
+        return {name: (member.state, member.weight) for name, member in self.members().items()}
+
     def wait_until(self, what: str, holds: Callable[[dict[str, Member]], bool]) -> dict[str, Member]:
         """Look at the pool until `holds` does."""
         return until(what, self.members, holds)
