@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from scenario import figures
-from scenario.fleet import left_behind, look, pools, ssh, versions
+from scenario.fleet import left_behind, look, pools, versions
 from scenario.load import Load
 from scenario.places import HOSTS, RUNS, TOLD
 from scenario.runs import Run, told
 from scenario.watch import Watch
 
+HERE = Path(__file__).parent
 MINIMUM = 2  # traffic_min_available in the inventory
 
 
@@ -31,9 +32,9 @@ def processes(seen: dict[str, Any]) -> dict[str, int]:
     return {name: host["shop"]["pid"] for name, host in seen["hosts"].items()}
 
 
-def as_before(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Versions, states and weights; nothing left behind."""
-    assert versions(after) == versions(before)
+def in_traffic(before: dict[str, Any], after: dict[str, Any], version: str) -> None:
+    """A version everywhere, states and weights as before; nothing left behind."""
+    assert versions(after) == dict.fromkeys(HOSTS, version)
     assert pools(after) == pools(before)
     assert left_behind(after) == {}
 
@@ -45,8 +46,7 @@ def test_every_host_was_restarted_and_worked_on(before: dict[str, Any]) -> None:
         task for task in first if task["changed"] and task["task"] == "zero_downtime.deploy.traffic : Restart shop"
     ]
     assert sorted(task["host"] for task in restarts) == HOSTS
-    assert {ssh(host, "cat /srv/shop/shared/maintained") for host in HOSTS} == {f"yes, {host}" for host in HOSTS}
-    as_before(before, look())
+    in_traffic(before, look(), "1.1.0")
 
 
 def test_a_second_run_restarts_nothing() -> None:
@@ -58,17 +58,27 @@ def test_a_second_run_restarts_nothing() -> None:
 def test_all_at_once_is_refused() -> None:
     """Without `serial` the hosts that are too many are refused, and told so; they serve on as before."""
     before = look()
-    run = Run("without_serial", str(Path(__file__).with_name("without_serial.yml")), old_shop_greeting="all at once")
+    run = Run("without_serial", str(HERE / "without_serial.yml"), old_shop_greeting="all at once")
     with Watch() as watch:
         assert run.wait() != 0
     after = look()
-    as_before(before, after)
+    in_traffic(before, after, "1.1.0")
     refused = {host for host, counts in run.recap().items() if counts["failed"]}
     assert refused
     assert watch.fewest >= MINIMUM
     assert {host for host in HOSTS if processes(after)[host] == processes(before)[host]} == refused
     assert f"the minimum is {MINIMUM} (min_available: {MINIMUM})" in run.last_words()
     assert "Take fewer members at a time (serial" in run.last_words()
+
+
+def test_a_handler_rolls_back() -> None:
+    """Each host goes back to the release it had, batch by batch."""
+    before = look()
+    run = Run("back", str(HERE / "back.yml"))
+    with Watch() as watch:
+        assert run.wait() == 0, run.output
+    in_traffic(before, look(), "1.0.0")
+    assert watch.fewest == len(HOSTS) - 3
 
 
 def test_not_one_request_failed() -> None:

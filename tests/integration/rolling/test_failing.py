@@ -107,7 +107,6 @@ def test_a_hook_that_says_no_in_the_end_is_no_success(shop, hooks):
     assert (shop.journals()[0]["outcome"], shop.lease()) == ("succeeded", None)
 
 
-@CORES
 def test_within_the_budget_a_host_stays_out_until_it_is_mended(shop, hooks):
     shop.ask("set server shop/app2 weight 30")
     directory = hooks(after_deploy=[fails("app2")])
@@ -127,6 +126,12 @@ def test_within_the_budget_a_host_stays_out_until_it_is_mended(shop, hooks):
     )
     assert shop.journals()[-1]["plan"] == [["app2"]]
     shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3", "app4"), "2.0"), app2=("enabled", 30))
+
+
+def test_within_the_budget_a_host_that_fails_under_traffic_is_taken_out_again(shop, hooks):
+    run = shop.roll("2.0", hosts="app1:app2", rollout_hooks=hooks(after_enable=[fails("app2")]), rolling_max_failures=1)
+    assert "app2: hook after_enable, task 'Say no': no, not here." in run.assert_good().output
+    shop.assert_as_ever({"app1": "2.0", "app2": "2.0"}, app2=("disabled", 100))
 
 
 def test_beyond_the_budget_all_is_undone(shop, hooks):

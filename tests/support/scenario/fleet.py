@@ -80,6 +80,13 @@ def pool(balancer: str) -> dict[str, dict[str, Any]]:
     return members
 
 
+def in_flight(balancer: str, member: str) -> int:
+    """Requests that a member is working on for a balancer."""
+    stat = [line.split(",") for line in runtime(balancer, "show stat shop 4 -1").splitlines() if line]
+    (row,) = (row for row in stat[1:] if row[1] == member)
+    return int(row[stat[0].index("scur")])
+
+
 def version(host: str) -> str | None:
     """The version that answers, None when none does."""
     try:

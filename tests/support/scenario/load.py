@@ -70,7 +70,9 @@ class Load:
             "--deaths",
             str(deaths),
         ]
-        done = subprocess.run(report, cwd=SUPPORT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False)
+        done = subprocess.run(
+            report, cwd=SUPPORT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False
+        )
         (self.directory / "report").write_text(done.stdout)
         return dict(json.loads(done.stdout))
 

@@ -1,20 +1,24 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of the lab that need neither root nor hosts."""
+"""The parts of the lab that need no hosts."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
-from zdlab import base, files, machine
+from zdlab import base, files, machine, network
 from zdlab.files import Plan
+from zdlab.lab import Lab
 
 PLAN = Plan(6, 2, "zd0", "10.203.0.0/24")
 LAB = Path(__file__).resolve().parents[1] / "lab" / "lab.py"
@@ -87,3 +91,53 @@ def test_a_command_on_a_lab_that_is_down(tmp_path: Path) -> None:
                           capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert "the lab is down: `lab.py up` first" in told.stderr
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[tuple[Lab, Plan]]:
+    """A lab whose hosts are gone, though nobody has taken it down: its bridge is still there."""
+    if os.geteuid() != 0 or not shutil.which("ip", path=f"{os.environ['PATH']}:{machine.SBIN}"):
+        pytest.skip("root and iproute2 are needed to make a bridge")
+    plan = Plan(1, 1, f"zd{os.getpid()}", "10.203.255.0/24")
+    lab = Lab(tmp_path / "killed")
+    lab.directory.mkdir()
+    (lab.directory / "lab.json").write_text(json.dumps({"plan": asdict(plan), "release": "none", "inotify": 0}))
+    network.bridge_up(plan, lab.directory)
+    yield lab, plan
+    network.bridge_down(plan)
+
+
+def come_after(plan: Plan, directory: Path) -> None:
+    """What another lab does with the bridge before it comes up."""
+    Lab(directory)._bury_dead(plan)
+    network.check_free(plan)
+
+
+@pytest.mark.parametrize("directory_is_there", [True, False])
+def test_a_lab_that_was_killed_is_cleared_away_by_the_next(
+        killed: tuple[Lab, Plan], tmp_path: Path, directory_is_there: bool) -> None:
+    lab, plan = killed
+    if not directory_is_there:
+        shutil.rmtree(lab.directory)
+    assert not directory_is_there or lab.status()["up"] is False
+    come_after(plan, tmp_path / "next")
+    assert not lab.state
+
+
+def test_a_lab_with_a_host_is_left_alone(killed: tuple[Lab, Plan], tmp_path: Path) -> None:
+    lab, plan = killed
+    machine.run("ip", "link", "add", f"{plan.bridge}h", "type", "veth")
+    machine.run("ip", "link", "set", f"{plan.bridge}h", "master", plan.bridge)
+    try:
+        with pytest.raises(machine.LabError, match=f"the lab in {lab.directory} is up on {plan.bridge}"):
+            come_after(plan, tmp_path / "next")
+    finally:
+        machine.run("ip", "link", "delete", f"{plan.bridge}h")
+    assert lab.state
+
+
+def test_a_bridge_of_nobodys_is_left_alone(killed: tuple[Lab, Plan], tmp_path: Path) -> None:
+    lab, plan = killed
+    machine.run("ip", "link", "set", plan.bridge, "alias", "")
+    with pytest.raises(machine.LabError, match="is not this lab's"):
+        come_after(plan, tmp_path / "next")

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Lab:
 
     @property
     def state(self) -> dict:
-        """What `up` wrote: plan, release, and what to put back; empty when the lab is down."""
+        """What `up` wrote: plan, release, and what to put back; empty after `down`."""
         try:
             return json.loads(self._state_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -92,6 +92,7 @@ class Lab:
             self.down()
             state = {}
         if not state:
+            self._bury_dead(plan)
             network.check_free(plan)
         ensure_base(self.directory, say)
         if not state:
@@ -101,7 +102,7 @@ class Lab:
             self._save(state)
             state["inotify"] = network.raise_inotify()
             self._save(state)
-        network.bridge_up(plan)
+        network.bridge_up(plan, self.directory)
         self._hosts_dir.mkdir(exist_ok=True)
         if not os.path.ismount(self._hosts_dir):
             # In memory: quick, gone with one unmount, and works where the lab's own directory is an overlay.
@@ -148,7 +149,7 @@ class Lab:
         """What runs, as seen from here."""
         if not self.state:
             return {"up": False}
-        seen: dict = {"up": True, "directory": str(self.directory), "hosts": {}}
+        seen: dict = {"up": any(host.pid for host in self.hosts()), "directory": str(self.directory), "hosts": {}}
         for host in self.hosts():
             entry: dict = {"address": host.address, "pid": host.pid, "ssh": _ssh_answers(host.address)}
             if host.name in host.plan.app_names:
@@ -176,6 +177,24 @@ class Lab:
                    f"root@{self.plan.address(name)}", command).stdout
 
     # --- steps
+
+    def _bury_dead(self, plan: Plan) -> None:
+        """Clear away a lab of another directory that was killed before it could do so: its hosts are gone.
+
+        :raises LabError: its hosts run.
+        """
+        owner = network.bridge_owner(plan)
+        if owner is None:
+            return
+        other = Lab(owner)
+        # Its lock, while its directory is there: whoever brings it up has a bridge before hosts.
+        with other.locked() if owner.is_dir() else nullcontext():
+            if network.bridge_in_use(plan):
+                raise LabError(f"the lab in {owner} is up on {plan.bridge}: take it down first "
+                               f"(ZD_LAB_DIR={owner} lab.py down), or choose others by ZD_LAB_BRIDGE and ZD_LAB_NET")
+            say(f"the lab in {owner} was killed, none of its hosts runs: clearing it away")
+            other.down()
+            network.bridge_down(plan)
 
     def _chosen(self, names: list[str]) -> list[Host]:
         hosts = self.hosts()

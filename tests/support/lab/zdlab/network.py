@@ -16,10 +16,11 @@ INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_NEEDED = 1024
 
 
-def bridge_up(plan: Plan) -> None:
-    """Make the bridge; harmless when it is there."""
+def bridge_up(plan: Plan, lab: Path) -> None:
+    """Make the bridge, with the lab's directory as its alias; harmless when it is there."""
     if not bridge_exists(plan):
         run("ip", "link", "add", plan.bridge, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+        run("ip", "link", "set", plan.bridge, "alias", lab)
     run("ip", "address", "replace", f"{plan.address('controller')}/{plan.prefix}", "dev", plan.bridge)
     run("ip", "link", "set", plan.bridge, "up")
     rule = _forward_rule(plan)
@@ -40,6 +41,20 @@ def bridge_down(plan: Plan) -> None:
 def bridge_exists(plan: Plan) -> bool:
     """Is there an interface of that name?"""
     return Path("/sys/class/net", plan.bridge).exists()
+
+
+def bridge_owner(plan: Plan) -> Path | None:
+    """The directory of the lab that made the bridge; None when there is no bridge, or no lab's."""
+    try:
+        alias = Path("/sys/class/net", plan.bridge, "ifalias").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return Path(alias) if alias.startswith("/") else None
+
+
+def bridge_in_use(plan: Plan) -> bool:
+    """Does a host hang on the bridge?"""
+    return any(Path("/sys/class/net", plan.bridge, "brif").glob("*"))
 
 
 def check_free(plan: Plan) -> None:
