@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import socket
@@ -49,15 +50,26 @@ backend shop
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses at this moment."""
-    sockets = [socket.socket() for each in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody uses at this moment.
+
+    None of those that the system gives to outgoing connections: one of them could take an instance's port while the
+    instance restarts.
+
+    :raises SystemExit: there are not enough.
+    """
+    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    candidates = range(10000, outgoing) if outgoing > 11000 else range(10000, 65536)
+    found: list[int] = []
+    for port in random.sample(candidates, len(candidates)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise SystemExit(f"{count} free ports are needed on 127.0.0.1, {len(found)} were found.")
 
 
 def find_haproxy() -> str:
