@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,19 @@ def test_a_lab_that_was_killed_is_cleared_away_by_the_next(
 
 def test_a_lab_with_a_host_is_left_alone(killed: tuple[Lab, Plan], tmp_path: Path) -> None:
     lab, plan = killed
+    # This very process stands for the host's.
+    host = {"pid": os.getpid(), "started": machine.process_started(os.getpid())}
+    (lab.directory / "run").mkdir()
+    (lab.directory / "run" / "app1.json").write_text(json.dumps(host))
+    with pytest.raises(machine.LabError, match=f"the lab in {lab.directory} is up on {plan.bridge}"):
+        come_after(plan, tmp_path / "next")
+    assert lab.state and network.bridge_exists(plan)
+
+
+def test_a_lab_with_a_host_is_left_alone_though_its_directory_is_gone(
+        killed: tuple[Lab, Plan], tmp_path: Path) -> None:
+    lab, plan = killed
+    shutil.rmtree(lab.directory)
     machine.run("ip", "link", "add", f"{plan.bridge}h", "type", "veth")
     machine.run("ip", "link", "set", f"{plan.bridge}h", "master", plan.bridge)
     try:
@@ -133,7 +147,20 @@ def test_a_lab_with_a_host_is_left_alone(killed: tuple[Lab, Plan], tmp_path: Pat
             come_after(plan, tmp_path / "next")
     finally:
         machine.run("ip", "link", "delete", f"{plan.bridge}h")
-    assert lab.state
+
+
+def test_what_runs_in_the_cgroup_of_a_host_ends_with_it() -> None:
+    if os.geteuid() != 0 or not machine.cgroup_roots():
+        pytest.skip("root and cgroups are needed")
+    name = f"zd{os.getpid()}-left"
+    places = [root / name for root in machine.cgroup_roots()]
+    with subprocess.Popen(["sleep", "60"]) as left:
+        for place in places:
+            place.mkdir()
+            (place / "cgroup.procs").write_text(str(left.pid))
+        machine.remove_cgroup(name)
+        assert left.wait(5) == -signal.SIGKILL
+    assert not [place for place in places if place.exists()]
 
 
 def test_a_bridge_of_nobodys_is_left_alone(killed: tuple[Lab, Plan], tmp_path: Path) -> None:

@@ -179,9 +179,9 @@ class Lab:
     # --- steps
 
     def _bury_dead(self, plan: Plan) -> None:
-        """Clear away a lab of another directory that was killed before it could do so: its hosts are gone.
+        """Clear away a lab of another directory that was killed before it could do so.
 
-        :raises LabError: its hosts run.
+        :raises LabError: a host of it runs.
         """
         owner = network.bridge_owner(plan)
         if owner is None:
@@ -189,10 +189,10 @@ class Lab:
         other = Lab(owner)
         # Its lock, while its directory is there: whoever brings it up has a bridge before hosts.
         with other.locked() if owner.is_dir() else nullcontext():
-            if network.bridge_in_use(plan):
+            if any(host.pid for host in other.hosts()) if other.state else network.bridge_in_use(plan):
                 raise LabError(f"the lab in {owner} is up on {plan.bridge}: take it down first "
                                f"(ZD_LAB_DIR={owner} lab.py down), or choose others by ZD_LAB_BRIDGE and ZD_LAB_NET")
-            say(f"the lab in {owner} was killed, none of its hosts runs: clearing it away")
+            say(f"the lab in {owner} was killed: clearing it away")
             other.down()
             network.bridge_down(plan)
 

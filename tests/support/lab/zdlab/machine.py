@@ -117,11 +117,20 @@ def cgroup_roots() -> list[Path]:
     return []
 
 
+def _in_cgroup(path: str) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(path, "cgroup.procs").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
+
+
 def remove_cgroup(name: str) -> None:
-    """Remove a host's cgroups, innermost first; their processes are gone."""
+    """Remove a host's cgroups, innermost first, and end what still runs in them: systemd-nspawn may have been killed."""
     for root in cgroup_roots():
         for path, _directories, _files in os.walk(root / name, topdown=False):
             def gone(path: str = path) -> bool:
+                for pid in _in_cgroup(path):
+                    kill(pid)
                 try:
                     os.rmdir(path)
                 except FileNotFoundError:
