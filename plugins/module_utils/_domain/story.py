@@ -74,8 +74,8 @@ def _forward(
     if unreached:
         return _told(
             "abandoned",
-            f"{name} ended before it reached {listed(unreached)}, see above. Run the same command again to go on, or the playbook "
-            "rollback to undo it.",
+            f"{name} ended before it was done with {listed(unreached)}, see above. They may be out of traffic, the playbook status "
+            "tells. Run the same command again to go on, or the playbook rollback to undo it.",
             failed=True,
             left_out=unreached,
         )

@@ -128,6 +128,41 @@ def test_within_the_budget_a_host_stays_out_until_it_is_mended(shop, hooks):
     shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3", "app4"), "2.0"), app2=("enabled", 30))
 
 
+# Where a version is deployed there is one for 1.0, so that the way back is open.
+FILE = "{{ rollout_deploy_version | default('nowhere') }}.yml"
+ABSENT = [{"name": "Take along what is not there", "ansible.builtin.include_tasks": FILE}]
+
+
+@CORES
+@pytest.mark.parametrize("phase", ["before_drain", "after_drain", "deploy", "after_enable"])
+def test_a_file_that_is_not_there_is_a_failure_like_any_other(shop, hooks, phase):
+    """To Ansible it is one of another kind: it takes the hosts out of the play, though they are rescued."""
+    run = shop.roll("2.0", rollout_hooks=hooks(**{phase: ABSENT, "1.0": []}), **RAMP)
+    run.assert_bad("FAILED in the batch app1: app1: ", f"{phase}: what it includes cannot be loaded, see above.")
+    shop.assert_as_ever("1.0")
+    assert shop.lease() is None
+
+
+@CORES
+@pytest.mark.parametrize("phase", ["before_rollout", "after_rollout"])
+def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
+    run = shop.roll("2.0", rollout_hooks=hooks(**{phase: ABSENT}), hosts="app1:app2")
+    run.assert_bad(f"app1, app2: hook {phase}: what it includes cannot be loaded, see above.")
+    shop.assert_as_ever({} if phase == "before_rollout" else {"app1": "2.0", "app2": "2.0"})
+    assert shop.lease() is None
+
+
+@CORES
+def test_a_file_that_one_host_lacks_is_held_against_the_budget(shop, hooks):
+    mine = {"name": "Take along its own", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}
+    directory = hooks(after_deploy=[mine], app1=[], app3=[])
+    run = shop.roll("2.0", rollout_hooks=directory, rolling_max_failures=1, **RAMP).assert_good()
+    assert "app2: hook after_deploy: what it includes cannot be loaded, see above." in run.output
+    shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3"), "2.0"), app2=("disabled", 100))
+    (journal,) = shop.journals()
+    assert (journal["outcome"], shop.lease()) == ("succeeded_with_failures", None)
+
+
 def test_within_the_budget_a_host_that_fails_under_traffic_is_taken_out_again(shop, hooks):
     run = shop.roll("2.0", hosts="app1:app2", rollout_hooks=hooks(after_enable=[fails("app2")]), rolling_max_failures=1)
     assert "app2: hook after_enable, task 'Say no': no, not here." in run.assert_good().output

@@ -9,6 +9,7 @@ import json
 import socket
 
 import pytest
+from shops import CORES
 
 ROLLING = "zero_downtime.deploy.rolling"
 
@@ -149,3 +150,40 @@ def test_a_second_rollout_while_the_first_one_runs(shop, hold):
     hold.let_go()
     first.wait().assert_good()
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"})
+
+
+@pytest.mark.parametrize("name", ["after_deply.yml", "after_deploy.yaml"])
+def test_a_hook_that_would_never_run_is_named(shop, ear, tmp_path, name):
+    for each in (name, "before_drain.yml", "theirs.yml"):
+        (tmp_path / each).write_text("[]")
+    run = shop.play(ROLLING, **{**GOOD, "demo_socket": ear.path, "rollout_hooks": str(tmp_path)})
+    run.assert_bad(f"{name} in rollout_hooks ({tmp_path}) would never run. The phases are before_rollout.yml, before_drain.yml,")
+    assert not ear() and not shop.journal.exists()
+
+
+UNREADABLE = {
+    "no YAML": ("- name: [", "after_deploy.yml"),
+    "an unknown module": ("- name: Say it\n  shout: {msg: hello}", "couldn't resolve module/action 'shout'"),
+    "a file that is not there": ("- ansible.builtin.import_tasks: nowhere.yml", "ERROR"),  # Ansible says no more
+}
+
+
+@CORES
+@pytest.mark.parametrize(("content", "words"), UNREADABLE.values(), ids=list(UNREADABLE))
+def test_a_hook_that_cannot_be_read_ends_it_before_anything_is_contacted(shop, ear, tmp_path, content, words):
+    (tmp_path / "after_deploy.yml").write_text(content)
+    before = shop.all_of_it()
+    run = shop.play(ROLLING, **{**GOOD, "demo_socket": ear.path, "rollout_hooks": str(tmp_path)})
+    assert run.code != 0 and words in run.output
+    assert not ear() and not shop.journal.exists()
+    assert shop.all_of_it() == before
+
+
+@CORES
+@pytest.mark.parametrize("playbook", [ROLLING, "zero_downtime.deploy.rollback"])
+def test_a_deploy_role_that_is_not_there_is_named_before_anything_is_contacted(shop, ear, playbook):
+    before = shop.all_of_it()
+    run = shop.play(playbook, **{**GOOD, "demo_socket": ear.path, "rollout_deploy_role": "my_rolle"})
+    assert run.code != 0 and "the role 'my_rolle' was not found" in run.output
+    assert not ear() and not shop.journal.exists()
+    assert shop.all_of_it() == before

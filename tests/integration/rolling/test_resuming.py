@@ -44,6 +44,18 @@ def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     assert shop.roll("2.0").assert_good().changed == 0
 
 
+def test_after_ansible_has_given_up_the_same_command_finishes(shop, hooks, tmp_path):
+    """A file that it cannot parse ends it at once: nothing is rescued, no later play runs."""
+    directory = hooks(after_deploy=[{"name": "Go on", "ansible.builtin.include_tasks": "more.yml"}])
+    (tmp_path / "hooks" / "more.yml").write_text("- name: [")
+    assert shop.roll("2.0", rollout_hooks=directory, **RAMP).code != 0
+    assert shop.pool()["app1"] == ("disabled", 100)
+    hooks(more=[])
+    shop.roll("2.0", rollout_hooks=directory, **RAMP).assert_good()
+    shop.assert_as_ever(DONE)
+    assert shop.lease() is None
+
+
 def test_after_an_interrupt_a_rollback_undoes_it_and_a_second_one_nothing(shop, cut_off):
     assert cut_off(signal.SIGINT).code not in (0, None)
     foretold = shop.roll_back("--check").assert_good()

@@ -83,7 +83,10 @@ def test_within_the_budget():
 def test_a_rollout_that_ended_early_is_no_success():
     told = end(rollout("a", "b", "c", reached=["a"]), failures={"c": "hook"})
     assert (told["outcome"], told["failed"], told["left_out"]) == ("abandoned", True, ["b", "c"])
-    assert told["lines"] == [f"Rollout of shop to 2.0 ended before it reached b, c, see above. {AGAIN}"]
+    assert told["lines"] == [
+        "Rollout of shop to 2.0 ended before it was done with b, c, see above. They may be out of traffic, the playbook "
+        f"status tells. {AGAIN}"
+    ]
 
 
 HALTED = {"hosts": ["b", "c"], "why": "b: not healthy, last seen: 500."}
