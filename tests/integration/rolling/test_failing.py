@@ -144,6 +144,23 @@ def test_a_file_that_is_not_there_is_a_failure_like_any_other(shop, hooks, phase
 
 
 @CORES
+@pytest.mark.parametrize("how", ["end_host", "end_batch", "end_play"])
+def test_a_batch_that_a_hook_ends_is_undone_and_none_follows(shop, hooks, notes, how):
+    end = {"name": "End it", "ansible.builtin.meta": how, "when": "inventory_hostname in ['app2', 'app3']"}
+    run = shop.roll("2.0", rollout_hooks=hooks(after_deploy=[notes.task("deployed"), end]), hosts="app1:app2:app3:app4", **RAMP)
+    run.assert_bad("FAILED in the batch app2, app3: app2, app3: the batch was ended by a task of a hook or of the deploy role")
+    shop.assert_as_ever("1.0")
+    assert "deployed app4" not in notes.read()
+    assert shop.lease() is None
+
+
+def test_a_host_that_a_hook_ends_goes_on_with_its_batch(shop, hooks):
+    end = {"name": "End it", "ansible.builtin.meta": "end_host", "when": "inventory_hostname == 'app1'"}
+    shop.roll("2.0", rollout_hooks=hooks(after_deploy=[end]), hosts="app1:app2").assert_good()
+    shop.assert_as_ever({"app1": "2.0", "app2": "2.0"})
+
+
+@CORES
 @pytest.mark.parametrize("phase", ["before_rollout", "after_rollout"])
 def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
     run = shop.roll("2.0", rollout_hooks=hooks(**{phase: ABSENT}), hosts="app1:app2")
