@@ -152,7 +152,8 @@ class Shop:
     def begin(self):
         """HAProxy, and 1.0 on every host."""
         self.fleet.prepare()
-        build_release("2.1", self.top / "releases")
+        for version in ("2.1", "2.0.1"):
+            build_release(version, self.top / "releases")
         self.fleet.start_haproxy()
         self.directory, self.bin = self.fleet.work, commands("core-2.19")
         self.play(str(DEMO / "first.yml")).assert_good()
@@ -263,8 +264,8 @@ class Shop:
 
     # What is done
 
-    def start(self, playbook, *words, config=None, inventory=None, **variables):
-        """Start a playbook; a variable that is None is not given."""
+    def start(self, playbook, *words, config=None, inventory=None, native=False, **variables):
+        """Start a playbook; a variable that is None is not given. `native`: with jinja2_native."""
         places = {"demo_socket": str(self.fleet.socket), "demo_run": str(self.top), "demo_scripts": str(DEMO)}
         given = {name: value for name, value in {**places, **QUICK, **variables}.items() if value is not None}
         line = [str(self.bin / "ansible-playbook"), playbook, *words, "-e", json.dumps(given)]
@@ -280,6 +281,7 @@ class Shop:
             ANSIBLE_PIPELINING="true",
             ANSIBLE_NOCOLOR="true",
             ANSIBLE_INJECT_FACT_VARS="false",
+            ANSIBLE_JINJA2_NATIVE=str(native),
             PYTHONDONTWRITEBYTECODE="1",
         )
         run = Run(line, self.directory / f"run-{len(list(self.directory.glob('run-*')))}.log", environment)

@@ -152,6 +152,18 @@ def test_a_second_rollout_while_the_first_one_runs(shop, hold):
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"})
 
 
+@CORES
+def test_with_native_jinja_a_version_stays_what_it_is_or_is_refused(shop, core):
+    """From 2.19 on there is no such setting, and Jinja leaves text alone."""
+    run = shop.roll("2.0", hosts="app1:app2", native=True)
+    if core == "core-2.16":
+        run.assert_bad("rollout_version is 2.0, and jinja2_native in ansible.cfg makes a number of it")
+        shop.assert_as_ever()
+        run = shop.roll("2.0.1", hosts="app1:app2", native=True)
+    run.assert_good()
+    shop.assert_as_ever(dict.fromkeys(("app1", "app2"), "2.0" if core == "core-2.19" else "2.0.1"))
+
+
 @pytest.mark.parametrize("name", ["after_deply.yml", "after_deploy.yaml"])
 def test_a_hook_that_would_never_run_is_named(shop, ear, tmp_path, name):
     for each in (name, "before_drain.yml", "theirs.yml"):
