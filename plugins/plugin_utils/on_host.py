@@ -39,9 +39,9 @@ def module_on_host(
     try:
         return remote._execute_module(module_name=module_name, module_args=module_args, task_vars=host_vars)
     except AnsibleConnectionFailure as error:
-        return {"failed": True, "msg": f"Balancer host {host} cannot be reached: {error.message}"}
+        return {"failed": True, "msg": f"Balancer host {host} cannot be reached: {error.message.strip().rstrip('.')}."}
     except AnsibleError as error:
-        return {"failed": True, "msg": f"Balancer host {host}: {error.message}"}
+        return {"failed": True, "msg": f"Balancer host {host}: {error.message.strip().rstrip('.')}."}
     finally:
         remote.cleanup(force=True)
 

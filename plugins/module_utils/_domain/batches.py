@@ -11,14 +11,22 @@ from typing import Any, Iterable
 from .errors import InvalidInput
 
 
-def batch_sizes(asked: Iterable[Any], total: int) -> list[int]:
+def as_list(value: Any) -> list[Any]:
+    """A list, also where the command line or a survey made text of it: ``1,25%`` or ``[1, "25%"]``."""
+    if isinstance(value, str):
+        parts = [part.strip(" '\"") for part in value.strip(" []").split(",")]
+        return [part for part in parts if part]
+    return list(value) if isinstance(value, Iterable) else [value]
+
+
+def batch_sizes(asked: Any, total: int) -> list[int]:
     """The sizes of the batches that `total` hosts make.
 
     :param asked: counts (``2``) and shares (``"25%"``, rounded down, at least one host) as ``serial`` takes them; the
         last one repeats.
     :raises InvalidInput: for anything else.
     """
-    steps = [_size(step, total) for step in asked]
+    steps = [_size(step, total) for step in as_list(asked)]
     if not steps:
         raise InvalidInput("rolling_batches is empty: name at least one size, such as [1, '25%'].")
     sizes: list[int] = []

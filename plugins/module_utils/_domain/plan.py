@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import guard
-from .batches import batch_sizes, grouped, in_order
+from .batches import as_list, batch_sizes, grouped, in_order
 from .errors import InvalidInput
 from .members import ENABLED, Member
+from .story import listed
 
 
 def rollout_plan(
@@ -39,7 +40,8 @@ def rollout_plan(
     done = {host["name"] for host in health if _on_version(host, options["version"])}
     left_alone = [t["host"] for t in targets if t["host"] in done and _as_before(t["member"], balancers, before)]
     working = [target for target in targets if target["host"] not in left_alone]
-    problems = _problems(targets, working, balancers, options) + _no_way_back(working, health, before, options)
+    problems = _problems(targets, working, balancers, options)
+    problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, balancers, health, options)
     hosts: list[str] = []
     sizes: list[int] = []
     try:
@@ -118,8 +120,7 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _first(options: dict[str, Any]) -> list[str]:
-    first = options.get("first") or []
-    return [first] if isinstance(first, str) else list(first)
+    return as_list(options.get("first") or [])
 
 
 def _before(
@@ -207,6 +208,28 @@ def _no_way_back(
         "rollout_health name where the version is found (version, version_header or version_pattern), write a hook "
         "on_rollback.yml, or accept it with rolling_no_way_back: accept."
     ]
+
+
+def _nobody_healthy(
+    targets: list[dict[str, Any]], balancers: list[dict[str, Any]], health: list[dict[str, Any]], options: dict[str, Any]
+) -> list[str]:
+    """A check that fails on every host while the balancers see them well asks for the wrong thing."""
+    if options.get("no_way_back") == "accept" or any(host["healthy"] for host in health):
+        return []
+    seen = {host["name"]: host["seen"] for host in health}
+    well = [t["host"] for t in targets if t["host"] in seen and _seen_well(t["member"], balancers)]
+    if not well:
+        return []
+    return [
+        f"rollout_health finds none of the hosts healthy ({well[0]}: {seen[well[0]].rstrip('.')}), while every balancer has {listed(well)} "
+        "in traffic with its own check passing. It would find them no healthier after the rollout, or after a way back. Correct "
+        "rollout_health, or accept it with rolling_no_way_back: accept."
+    ]
+
+
+def _seen_well(member: str, balancers: list[dict[str, Any]]) -> bool:
+    found = [Member(**seen) for balancer in balancers for seen in balancer["members"] if seen["name"] == member]
+    return bool(found) and all(seen.available and seen.checked for seen in found)
 
 
 def _too_large(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
 
@@ -45,7 +46,7 @@ def all_or_none(
     failures = [outcome for outcome in outcomes if isinstance(outcome, DeployError)]
     if not failures:
         return results
-    told = [error.message for error in failures]
+    told = [_with_name(name, outcome.message) for name, outcome in zip(names, outcomes) if isinstance(outcome, DeployError)]
     facts = dict(failures[0].facts)
     if any(error.facts.get("changed") for error in failures):
         facts["changed"] = True
@@ -59,3 +60,9 @@ def all_or_none(
             told.append(f"Balancer {names[index]} could NOT be put back: {error.message}")
             facts["changed"] = True
     raise type(failures[0])(" ".join(told), **facts)
+
+
+def _with_name(name: str, message: str) -> str:
+    """Whoever reads it has several balancers before them."""
+    named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", message)
+    return message if named else f"Balancer {name}: {message}"

@@ -82,6 +82,22 @@ def test_no_size_at_all_is_refused():
         batches.batch_sizes([], 6)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("1,25%,50%", ["1", "25%", "50%"]),
+        ("[1, '25%', \"50%\"]", ["1", "25%", "50%"]),
+        (" 2 ", ["2"]),
+        ("", []),
+        ([], []),
+        (2, [2]),
+        ((1, "25%"), [1, "25%"]),
+    ],
+)
+def test_a_list_is_one_also_as_text(given, meant):
+    assert batches.as_list(given) == meant
+
+
 @given(fleets(), st.data())
 def test_the_order_holds_every_host_once_and_the_first_ones_first(fleet, data):
     hosts, domains = fleet

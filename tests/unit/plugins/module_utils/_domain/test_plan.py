@@ -294,6 +294,20 @@ def test_during_an_outage_the_rollout_may_bring_the_service_back():
     assert problems((hosts, pools, [runs(host, None, healthy=False) for host in "abc"]), batches=[3]) == []
 
 
+def test_a_check_that_finds_nobody_healthy_whom_the_balancers_see_well_is_doubted():
+    hosts, pools, _health = fleet("a", "b", balancers=("lb1", "lb2"))
+    nobody = [runs(host, None, healthy=False, seen="HTTP 404.") for host in "ab"]
+    (told,) = problems((hosts, pools, nobody))
+    assert told.startswith("rollout_health finds none of the hosts healthy (a: HTTP 404), while every balancer has a, b in traffic")
+    assert problems((hosts, pools, nobody), no_way_back="accept") == []
+    assert problems((hosts, pools, [nobody[0], runs("b", "1.0")])) == []
+    for unseen in ({"health": "down"}, {"health": "unknown", "checked": False}, {"state": "disabled"}):
+        hosts, pools, _health = fleet("a", "b", balancers=("lb1", "lb2"))
+        for each in pools[1]["members"]:
+            each.update(unseen)
+        assert problems((hosts, pools, nobody), health="none", min_available="0") == []
+
+
 def test_all_problems_are_told_at_once():
     hosts, pools, health = fleet("a", "b")
     pools[0]["members"][1].update(checked=False)

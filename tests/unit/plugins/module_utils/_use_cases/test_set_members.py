@@ -202,7 +202,7 @@ class TestReturning:
                 raise Refused("No.")
 
         lb.before_apply = refuse
-        with pytest.raises(Refused, match=r"^No\. The members are as they were before \(m1\)\.$"):
+        with pytest.raises(Refused, match=r"^Balancer lb: No\. The members are as they were before \(m1\)\.$"):
             bring(lb, ["m1"], state="enabled", warmup=[10])
         assert states(lb)["m1"] == ("disabled", 80)
 
@@ -210,7 +210,7 @@ class TestReturning:
         lb.before_apply = lambda lb: (each for each in ()).throw(Unreachable("Gone.")) if len(lb.wrote) == 2 else None
         with pytest.raises(Unreachable) as error:
             bring(lb, ["m1"], state="enabled", warmup=[10])
-        assert error.value.message == "Gone. What was written could NOT be put back (m1): Gone."
+        assert error.value.message == "Balancer lb: Gone. What was written could NOT be put back (m1): Gone."
         assert error.value.facts["changed"] is True
 
     def test_a_member_of_weight_nought_stays_so(self, bring, lb):

@@ -47,6 +47,12 @@ def test_none():
     assert error.value.facts == {"in_flight": 3}
 
 
+def test_whoever_fails_is_named():
+    with pytest.raises(Refused) as error:
+        all_or_none(["lb1", "lb2"], [Refused("No socket /run/a."), Refused("Balancer lb2 has no pool.")])
+    assert error.value.message == "Balancer lb1: No socket /run/a. Balancer lb2 has no pool."
+
+
 def test_one_that_cannot_be_put_back_does_not_keep_the_next_from_it():
     back = []
 
