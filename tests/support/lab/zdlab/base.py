@@ -20,7 +20,6 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "iproute2", "haproxy", "gunicorn", "sudo",
     "ca-certificates",
 )
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 DEFAULT_SUITE = "bookworm"
 # Nothing of this helps a test host, and each costs time at the boot of eight of them on two cores.
 MASKED = (
@@ -42,7 +41,10 @@ rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/* /usr/share/doc/* /usr/
 
 
 def mirror_and_keyring(suite: str) -> tuple[str, str]:
-    """The mirror that this machine's own apt uses for `suite`, and the key that signs it where apt names one."""
+    """The mirror that this machine's own apt uses for `suite`, and the key that signs it where apt names one.
+
+    An empty mirror is debootstrap's own choice.
+    """
     chosen = os.environ.get("ZD_LAB_MIRROR")
     if chosen:
         return chosen, ""
@@ -52,7 +54,7 @@ def mirror_and_keyring(suite: str) -> tuple[str, str]:
         release, component, uri, signed_by = (line.split("\t") + [""] * 4)[:4]
         if (release, component) == (suite, "main") and uri.startswith(("http://", "https://", "file:")):
             return uri.rstrip("/"), signed_by if signed_by.startswith("/") else ""
-    return DEFAULT_MIRROR, ""
+    return "", ""
 
 
 def apt_environment(scratch: Path) -> dict[str, str]:
@@ -98,13 +100,13 @@ def _ensure_base(lab: Path, say) -> Path:
     if mounts_under(lab / "hosts"):
         raise LabError("the base must be built anew, but hosts run on the old one: `lab.py down` first")
     mirror, keyring = mirror_and_keyring(suite)
-    say(f"building the base once: {suite} from {mirror} (a minute or two)")
+    say(f"building the base once: {suite} from {mirror or 'the usual mirror'} (a minute or two)")
     started = time.monotonic()
     remove_tree(built)
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     command += [f"--keyring={keyring}"] if keyring else []
     try:
-        _debootstrap([*command, suite, str(built), mirror], lab)
+        _debootstrap([*command, suite, str(built), *filter(None, [mirror])], lab)
         run("chroot", built, "sh", "-c", USERS)
         for unit in MASKED:
             (built / "etc/systemd/system" / unit).unlink(missing_ok=True)
