@@ -199,3 +199,9 @@ def test_a_deploy_role_that_is_not_there_is_named_before_anything_is_contacted(s
     assert run.code != 0 and "the role 'my_rolle' was not found" in run.output
     assert not ear() and not shop.journal.exists()
     assert shop.all_of_it() == before
+
+
+def test_the_status_needs_neither_hooks_nor_a_deploy_role(shop, tmp_path):
+    (tmp_path / "after_deploy.yml").write_text("- name: [")
+    given = {"rollout_hosts": "shop", "rollout_hooks": str(tmp_path), "rollout_deploy_role": "my_rolle"}
+    assert "Service shop" in shop.play("zero_downtime.deploy.status", **given).assert_good().output
