@@ -133,11 +133,11 @@ options:
     default: 0.0
   interval:
     description:
-      - Seconds from the end of an attempt to the next one.
-      - As long as a target fails, the first attempts follow sooner, 0.05 s after the first one and then ever later,
-        up to O(interval).
+      - Seconds from the end of a pass to the next attempt.
+      - As long as a target fails, attempts follow after 0.05 s (or O(interval), if that is shorter) and then ever later, up to
+        0.5 s (or O(interval), if that is longer).
     type: float
-    default: 0.5
+    default: 0.1
   timeout:
     description: Seconds that one attempt may take as a whole, a body that drips in slowly included.
     type: float

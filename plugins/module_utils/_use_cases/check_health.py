@@ -48,7 +48,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     },
     "passes": {"type": "int", "default": 3, "no_log": False},
     "min_healthy_time": {"type": "float", "default": 0.0},
-    "interval": {"type": "float", "default": 0.5},
+    "interval": {"type": "float", "default": 0.1},
     "timeout": {"type": "float", "default": 2.0},
     "deadline": {"type": "float", "default": 60.0},
     "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
@@ -56,8 +56,9 @@ ARGUMENT_SPEC: Dict[str, Any] = {
 
 # How many attempts run at once.
 WORKERS = 64
-# While a target is not yet healthy it is asked often at first: most services start within a fraction of a second.
-FIRST_DELAY = 0.05
+# While a target is not yet healthy it is asked often at first, since most services start within a fraction of a second, and
+# then ever later, up to LONGEST_DELAY or the interval between passes, whichever is longer.
+FIRST_DELAY, LONGEST_DELAY = 0.05, 0.5
 _GROWTH = 2
 # An attempt ends by itself at its timeout, except in a name lookup, which nothing can interrupt.
 # So much later, in seconds, it is given up on.
@@ -225,7 +226,7 @@ def _next_look(one: Watched, report: Report, pace: Pace) -> float:
     if one.streak.count:
         return pace.goal.next_look(one.streak, pace.interval)
     delay = one.delay
-    one.delay = min(pace.interval, delay * _GROWTH)
+    one.delay = min(max(pace.interval, LONGEST_DELAY), delay * _GROWTH)
     return report.at + delay
 
 

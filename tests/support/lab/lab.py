@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from zdlab.base import ensure_base
-from zdlab.files import Plan
+from zdlab.files import MOST_APPS, MOST_BALANCERS, Plan
 from zdlab.lab import Lab, say
 from zdlab.machine import LabError, check_machine
 
@@ -31,8 +31,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="bring the lab up; quick when it is")
-    up.add_argument("--apps", type=int, default=6, help="application hosts, 1 to 9 (6)")
-    up.add_argument("--balancers", type=int, default=2, help="balancers, 1 to 9 (2)")
+    up.add_argument("--apps", type=int, default=6, help=f"application hosts, 1 to {MOST_APPS} (6)")
+    up.add_argument("--balancers", type=int, default=2, help=f"balancers, 1 to {MOST_BALANCERS} (2)")
     up.add_argument("--release", default="1.0.0", help="the shop's version on them, or 'none' (1.0.0)")
     commands.add_parser("base", help="build what the hosts stand on, and nothing else; quick when it is there")
     down = commands.add_parser("down", help="take everything away; the base stays for the next time")
@@ -48,8 +48,8 @@ def arguments() -> argparse.Namespace:
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    if args.command == "up" and not (1 <= args.apps <= 9 and 1 <= args.balancers <= 9):
-        parser.error("1 to 9 application hosts and 1 to 9 balancers")
+    if args.command == "up" and not (1 <= args.apps <= MOST_APPS and 1 <= args.balancers <= MOST_BALANCERS):
+        parser.error(f"1 to {MOST_APPS} application hosts and 1 to {MOST_BALANCERS} balancers")
     return args
 
 

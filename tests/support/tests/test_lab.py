@@ -28,14 +28,14 @@ LAB = Path(__file__).resolve().parents[1] / "lab" / "lab.py"
 def test_names_and_addresses() -> None:
     assert PLAN.names == ["app1", "app2", "app3", "app4", "app5", "app6", "lb1", "lb2"]
     assert [PLAN.address(name) for name in ("controller", "app1", "app6", "lb2")] == [
-        "10.203.0.1", "10.203.0.11", "10.203.0.16", "10.203.0.22"]
+        "10.203.0.1", "10.203.0.11", "10.203.0.16", "10.203.0.3"]
 
 
 def test_the_inventory_is_what_ansible_reads() -> None:
     read = yaml.safe_load(files.inventory(PLAN, "/k", "/run/x"))["all"]
     assert read["vars"]["ansible_user"] == "deploy"
     assert list(read["children"]["shop"]["hosts"]) == PLAN.app_names
-    assert read["children"]["balancers"]["hosts"]["lb1"] == {"ansible_host": "10.203.0.21"}
+    assert read["children"]["balancers"]["hosts"]["lb1"] == {"ansible_host": "10.203.0.2"}
 
 
 @pytest.mark.skipif(not shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no haproxy here")

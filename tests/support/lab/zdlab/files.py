@@ -13,6 +13,9 @@ FRONT_PORT = 8000
 ADMIN_PORT = 9999
 
 
+MOST_APPS, MOST_BALANCERS = 200, 9  # what the addresses of a /24 have room for
+
+
 @dataclass(frozen=True)
 class Plan:
     """How many hosts, and on which network."""
@@ -23,11 +26,11 @@ class Plan:
     network: str
 
     def address(self, name: str) -> str:
-        """app1 is .11, lb1 is .21, the controller is .1."""
+        """app1 is .11, lb1 is .2, the controller is .1."""
         first = ipaddress.ip_network(self.network).network_address
         if name == "controller":
             return str(first + 1)
-        return str(first + (10 + int(name[3:]) if name.startswith("app") else 20 + int(name[2:])))
+        return str(first + (10 + int(name[3:]) if name.startswith("app") else 1 + int(name[2:])))
 
     @property
     def app_names(self) -> list[str]:

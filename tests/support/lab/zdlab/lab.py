@@ -24,7 +24,7 @@ from .host import Host
 from .machine import LabError, remove_tree, run, unmount_under, wait_until
 
 SUPPORT = Path(__file__).resolve().parents[2]
-BOOT_SECONDS = 60.0
+BOOT_SECONDS, BOOT_SECONDS_MORE = 60.0, 2.0  # for all, and for each host that boots beside
 TMPFS_SIZE = "4g"
 
 
@@ -226,22 +226,23 @@ class Lab:
         """
         plan, release = self.plan, self.state["release"]
         booted = {host.name for host in hosts}
+        patience = BOOT_SECONDS + BOOT_SECONDS_MORE * len(hosts)
         for host in hosts:
             try:
-                wait_until(f"ssh on {host.name}", lambda h=host: _ssh_answers(h.address), BOOT_SECONDS)
+                wait_until(f"ssh on {host.name}", lambda h=host: _ssh_answers(h.address), patience)
             except LabError as error:
                 raise LabError(f"{error}; its console, last lines:\n{host.console()}") from None
         for host in hosts:
             if host.name in plan.balancer_names:
-                wait_until(f"haproxy on {host.name}", lambda h=host: bool(_members(h.address)), BOOT_SECONDS)
+                wait_until(f"haproxy on {host.name}", lambda h=host: bool(_members(h.address)), patience)
             elif release != "none":
                 wait_until(f"version {release} on {host.name}",
-                           lambda h=host: _version(h.address) == release, BOOT_SECONDS)
+                           lambda h=host: _version(h.address) == release, patience)
         for host in hosts:
             if host.name in plan.balancer_names and release != "none" and booted.issuperset(plan.app_names):
                 wait_until(f"all members up on {host.name}", lambda h=host: all(
                     (status, check) == ("UP", "L7OK") for status, check, _weight in _members(h.address).values()),
-                    BOOT_SECONDS)
+                    patience)
 
     @property
     def control_path_dir(self) -> Path:

@@ -13,7 +13,7 @@ from .machine import LabError, run
 
 BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-INOTIFY_NEEDED = 1024
+INOTIFY_NEEDED = 8192  # sixty hosts take about a thousand
 
 
 def bridge_up(plan: Plan, lab: Path) -> None:

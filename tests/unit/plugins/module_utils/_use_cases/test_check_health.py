@@ -91,9 +91,14 @@ def test_failures_are_followed_up_quickly_at_first():
     assert (one.proven, took) == (False, 3)
 
 
-def test_the_interval_is_never_exceeded():
-    _watched, crew, _took = play(lambda *_: (False, 0), interval=0.02, passes=1, deadline=0.09)
-    assert crew.times(0) == [0, 0.02, 0.04, 0.06, 0.08]
+def test_a_short_interval_is_no_reason_to_pester_a_failing_target():
+    _watched, crew, _took = play(lambda *_: (False, 0), interval=0.02, passes=1, deadline=2)
+    assert crew.times(0) == [0, 0.02, 0.06, 0.14, 0.3, 0.62, 1.12, 1.62]
+
+
+def test_nor_is_a_long_one_cut_short():
+    _watched, crew, _took = play(lambda *_: (False, 0), interval=2.0, passes=1, deadline=6)
+    assert crew.times(0) == [0, 0.05, 0.15, 0.35, 0.75, 1.55, 3.15, 5.15]
 
 
 def test_a_flapping_target_begins_anew():
@@ -125,7 +130,7 @@ def test_a_proven_target_is_left_alone():
 
 
 def test_a_target_that_hangs_does_not_delay_the_others():
-    watched, crew, took = play(lambda job, *_: (False, 2) if job == 0 else (True, 0.01), count=3, deadline=5)
+    watched, crew, took = play(lambda job, *_: (False, 2) if job == 0 else (True, 0.01), count=3, interval=0.5, deadline=5)
     assert [one.proven for one in watched] == [False, True, True]
     assert crew.times(1) == crew.times(2) == [0, 0.51, 1.02]
     assert took <= 5 + 2

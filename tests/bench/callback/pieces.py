@@ -1,0 +1,65 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes down how long each task of a playbook took, into the file that BENCH_PIECES names."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: pieces
+type: aggregate
+short_description: How long each task took
+description: A line of JSON for each task, play and start of a play, with its name and its seconds.
+"""
+
+
+class CallbackModule(CallbackBase):
+    """A piece lasts until the next one begins."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "pieces"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._path = os.environ.get("BENCH_PIECES")
+        self._lines: list[dict[str, Any]] = []
+        self._name, self._began = "start of Ansible", _process_started()
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self._next(f"play: {play.get_name()}")
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        del is_conditional
+        self._next(task.name)
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        self._next(task.name)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        del stats
+        self._next("")
+        if self._path:
+            with open(self._path, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in self._lines)
+
+    def _next(self, name: str) -> None:
+        now = time.time()
+        self._lines.append({"piece": self._name, "seconds": round(now - self._began, 4)})
+        self._name, self._began = name, now
+
+
+def _process_started() -> float:
+    """When this process began, in seconds since the epoch."""
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    with open("/proc/uptime", encoding="utf-8") as file:
+        uptime = float(file.read().split()[0])
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
