@@ -11,20 +11,28 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
+import sys
 from importlib.metadata import version
 
 import comparison
 import figures
-from places import OUT
+import fleet
+import plots
+import tuning
+from places import CHECKOUT, OUT
 
 
 def main() -> None:
     """Run sections, print and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sections = ("six", "sixty")
+    sections = ("six", "sixty", "fleet", "tuning")
     parser.add_argument("section", nargs="*", choices=[*sections, []], default=sections)
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison (3)")
+    parser.add_argument("--publish", action="store_true", help="draw the plots into docs/performance too")
     args = parser.parse_args()
+    # So that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(figures.DEFINITIONS, flush=True)
     for section in args.section or sections:
         told = {"python": platform.python_version(), "ansible-core": version("ansible-core")}
@@ -32,8 +40,18 @@ def main() -> None:
             print(f"\n{section}", flush=True)
             told |= getattr(comparison, section)(args.rounds)
             print("\n".join(figures.lines(section, told)), flush=True)
+        elif section == "fleet":
+            print("\nfleet", flush=True)
+            told["sizes"] = fleet.measure()
+        else:
+            print("\ntuning", flush=True)
+            told["settings"] = tuning.measure()
         OUT.mkdir(parents=True, exist_ok=True)
         (OUT / f"{section}.json").write_text(json.dumps(told, indent=2) + "\n")
+        if section == "fleet":
+            plots.draw(OUT / "fleet.json", OUT)
+            if args.publish:
+                plots.draw(OUT / "fleet.json", CHECKOUT / "docs" / "performance")
 
 
 main()

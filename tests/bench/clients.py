@@ -15,9 +15,11 @@ from typing import Any
 
 from places import LONGEST, OUT, SUPPORT
 
-RATE = 200  # requests a second
-# No slow answers: a drain waits for them, as long as they take, on every side alike.
-KINDS = "keepalive=6,connect=4,post=4,sticky=6"
+RATE = 200  # requests a second, those of the kind `slow` aside
+KINDS = "keepalive=6,connect=4,post=4,sticky=6,slow=12"
+SLOW = (
+    0.2  # seconds that an answer of the kind `slow` takes; with twelve such clients most members are busy at any moment
+)
 
 
 class Clients:
@@ -35,14 +37,28 @@ class Clients:
             path.unlink(missing_ok=True)
         words = [word for url in self._urls for word in ("--url", url)]
         words += ["--requests", "1000000", "--rate", str(RATE), "--seconds", str(LONGEST), "--clients", KINDS]
-        words += ["--stop-file", str(self._stop), "--summary", str(self._summary), "--samples", str(self._samples)]
+        words += [
+            "--slow-seconds",
+            str(SLOW),
+            "--stop-file",
+            str(self._stop),
+            "--summary",
+            str(self._summary),
+            "--samples",
+            str(self._samples),
+        ]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "load", "run", *words], cwd=SUPPORT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "load", "run", *words],
+            cwd=SUPPORT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         until(lambda: self._samples.exists() and self._samples.stat().st_size > 0, "the first request")
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         assert self._process is not None
         self._stop.touch()
         try:

@@ -9,7 +9,6 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
@@ -18,6 +17,7 @@ from clients import Clients
 from haproxy import POOL, PORT, HAProxy, own_check
 from places import HERE, LAB, OUT, SUPPORT, Cost, lab, playbook
 
+DEPLOY = ("Unpack the release", "Restart the application")  # the tasks of playbooks/hooks/deploy.yml
 CHECKS = 8  # how often the balancer's own check is timed
 INVENTORIES = ["-i", str(LAB / "inventory.yml"), "-i", str(HERE / "inventory")]
 ADMIN_PORT = 9999
@@ -54,8 +54,16 @@ class Bench:
     def ours(self, environment: dict[str, str] | None = None, **more: Any) -> Cost:
         """The collection's playbook."""
         given = self._variables()
-        variables = {**given, "rollout_hosts": "shop", "rollout_version": given["bench_version"], "rolling_batches": [self.batch], **more}
-        return playbook(f"{self.name}-ours", "zero_downtime.deploy.rolling", *INVENTORIES, environment=environment, **variables)
+        variables = {
+            **given,
+            "rollout_hosts": "shop",
+            "rollout_version": given["bench_version"],
+            "rolling_batches": [self.batch],
+            **more,
+        }
+        return playbook(
+            f"{self.name}-ours", "zero_downtime.deploy.rolling", *INVENTORIES, environment=environment, **variables
+        )
 
     def rounds(self, count: int, sides: Mapping[str, Callable[[], Cost]]) -> dict[str, list[dict[str, Any]]]:
         """Run every side in turn, `count` times, each with clients."""
@@ -65,23 +73,35 @@ class Bench:
                 with Clients(self.urls) as clients:
                     cost = side()
                 seen = {of: clients.seen.get(of, 0) for of in ("requests", "failed", "why")}
-                runs[name].append({**asdict(cost), **seen})
+                deploy = sum(piece["seconds"] for piece in cost.pieces if piece["piece"] in DEPLOY)
+                runs[name].append({"wall": cost.wall, "cpu": cost.cpu, "memory": cost.memory, "deploy": deploy, **seen})
                 print(f"  round {number}, {name}: {cost.wall:.1f} s, cpu {cost.cpu:.1f} s, {seen}", flush=True)
         return runs
+
+
+def over_ssh() -> list[dict[str, Any]]:
+    """The lab's pair of balancers, as the README has them: a socket on a host of its own."""
+    return [{"host": name, "provider": "haproxy", "socket": SOCKET} for name in ("lb1", "lb2")]
 
 
 def six(rounds: int) -> dict[str, Any]:
     """Six hosts one at a time, behind one HAProxy on loopback."""
     lab("up", "--apps", "6", "--balancers", "1")
     names = [f"app{number}" for number in range(1, 7)]
-    servers = "\n".join(f"    server {name} 10.203.0.{10 + number}:8080 cookie {name}" for number, name in enumerate(names, 1))
-    with HAProxy(POOL.replace("{socket}", "/tmp/zero-downtime-bench-haproxy.sock").format_map({"port": PORT, "servers": servers})) as haproxy:
+    servers = "\n".join(
+        f"    server {name} 10.203.0.{10 + number}:8080 cookie {name}" for number, name in enumerate(names, 1)
+    )
+    with HAProxy(POOL, port=PORT, servers=servers) as haproxy:
         here = [{"name": "here", "provider": "haproxy", "socket": haproxy.socket}]
-        own = {"rollout_balancers": here, "rollout_journal_host": "localhost", "rollout_journal_path": str(OUT / "journal")}
+        own = {
+            "rollout_balancers": here,
+            "rollout_journal_host": "localhost",
+            "rollout_journal_path": str(OUT / "journal"),
+        }
         usual = {"bench_balancers": ["localhost"], "bench_socket": haproxy.socket}
         bench = Bench("six", 1, [f"http://127.0.0.1:{PORT}"], usual)
         bench.floor()  # connections, caches
-        check = mean(own_check(haproxy.socket, [name]) for _, name in zip(range(CHECKS), itertools.cycle(names)))
+        check = mean(own_check([haproxy.socket], [name]) for _, name in zip(range(CHECKS), itertools.cycle(names)))
         runs = bench.rounds(
             rounds,
             {
@@ -99,18 +119,22 @@ def sixty(rounds: int) -> dict[str, Any]:
     lab("up", "--apps", "60", "--balancers", "2")
     addresses = ["10.203.0.2", "10.203.0.3"]
     names = [f"app{number}" for number in range(1, 61)]
-    over_ssh = [{"host": name, "provider": "haproxy", "socket": SOCKET} for name in ("lb1", "lb2")]
-    over_tcp = [{"name": name, "provider": "haproxy", "address": f"{address}:{ADMIN_PORT}"} for name, address in zip(("lb1", "lb2"), addresses)]
+    over_tcp = [
+        {"name": f"at {address}", "provider": "haproxy", "address": f"{address}:{ADMIN_PORT}"} for address in addresses
+    ]
     usual = {"bench_balancers": ["lb1", "lb2"], "bench_socket": SOCKET}
     bench = Bench("sixty", 10, [f"http://{address}:8000" for address in addresses], usual)
     bench.floor()
-    check = mean(own_check((addresses[0], ADMIN_PORT), names[first : first + 10]) for first in range(0, 60, 10))
+    check = mean(
+        own_check([(address, ADMIN_PORT) for address in addresses], names[first : first + 10])
+        for first in range(0, 60, 10)
+    )
     runs = bench.rounds(
         rounds,
         {
             "floor": bench.floor,
             "usual": lambda: bench.usual_one(facts=True),
-            "ours": lambda: bench.ours(rollout_balancers=over_ssh),
+            "ours": lambda: bench.ours(rollout_balancers=over_ssh()),
             "ours, balancers over TCP": lambda: bench.ours(rollout_balancers=over_tcp, rollout_journal_host="lb1"),
             "usual without facts": lambda: bench.usual_one(facts=False),
         },

@@ -10,8 +10,9 @@ from statistics import median
 from typing import Any
 
 DEFINITIONS = """\
-floor   what every side needs: the deploy tasks with the start of the application (a playbook of these alone, in the same batches),
-        and for each batch the balancer's own health check (HAProxy asked past Ansible)
+floor   what every side needs: Ansible itself (a playbook of the deploy tasks alone, in the same batches, less those tasks), the deploy
+        tasks with the start of the application (as they took in all runs: a host that is drained stops more slowly than a busy
+        one), and for each batch the balancer's own health check (HAProxy asked past Ansible)
 share   wall time less the floor
 cpu     of ansible-playbook and all processes that it waited for, on the controller
 memory  of the largest process on the controller"""
@@ -35,30 +36,45 @@ def compared(sides: Mapping[str, Sequence[Run]], batches: int, check: float) -> 
     :param check: seconds that the balancer's own check takes for a batch.
     """
     told: dict[str, Any] = {name: summary(runs) for name, runs in sides.items()}
-    floor = told["floor"]["wall"] + batches * check
+    ansible = median(run["wall"] - run["deploy"] for run in sides["floor"])
+    deploy = median(run["deploy"] for name, runs in sides.items() if name != "floor" for run in runs)
+    floor = ansible + deploy + batches * check
     for name, side in told.items():
         if name != "floor":
             side["share"] = round(side["wall"] - floor, 2)
             side["share_of_a_batch"] = round(side["share"] / batches, 2)
     ratios = {
-        f"{ours} / {usual}": {of: round(told[ours][of] / told[usual][of], 2) for of in ("share", "wall", "cpu", "memory")}
+        f"{ours} / {usual}": {
+            of: round(told[ours][of] / told[usual][of], 2) for of in ("share", "wall", "cpu", "memory")
+        }
         for ours in told
         if ours.startswith("ours")
         for usual in told
         if usual.startswith("usual")
     }
-    return {"batches": batches, "balancer_check": round(check, 3), "floor": round(floor, 2), "sides": told, "ratios": ratios}
+    return {
+        "batches": batches,
+        "floor": round(floor, 2),
+        "floor_parts": {"ansible": round(ansible, 2), "deploy": round(deploy, 2), "balancer_check": round(check, 3)},
+        "sides": told,
+        "ratios": ratios,
+    }
 
 
 def lines(title: str, figures: Mapping[str, Any]) -> list[str]:
     """A comparison for a reader."""
-    told = [f"{title}: {figures['batches']} batches, floor {figures['floor']:.1f} s "
-            f"(deploy tasks {figures['sides']['floor']['wall']:.1f} s, the balancer's check {figures['balancer_check']:.2f} s a batch)"]
-    told.append(f"  {'':28} {'wall s':>8} {'share s':>8} {'of batch':>8} {'cpu s':>8} {'MB':>6} {'requests':>9} {'failed':>7}   rounds")
+    parts = figures["floor_parts"]
+    told = [
+        f"{title}: {figures['batches']} batches, floor {figures['floor']:.1f} s (Ansible {parts['ansible']:.1f} s, deploy tasks "
+        f"{parts['deploy']:.1f} s, the balancer's check {parts['balancer_check']:.2f} s a batch)",
+        f"  {'':28} {'wall s':>8} {'share s':>8} {'of batch':>8} {'cpu s':>8} {'MB':>6} {'requests':>9} {'failed':>7}   rounds",
+    ]
     for name, side in figures["sides"].items():
         share = f"{side['share']:8.1f} {side['share_of_a_batch']:8.2f}" if "share" in side else f"{'':8} {'':8}"
         counts = f"{side['requests']:9} {side['failed']:7}" if name != "floor" else f"{'':9} {'':7}"
-        told.append(f"  {name:28} {side['wall']:8.1f} {share} {side['cpu']:8.1f} {side['memory']:6.0f} {counts}   {side['walls']}")
+        told.append(
+            f"  {name:28} {side['wall']:8.1f} {share} {side['cpu']:8.1f} {side['memory']:6.0f} {counts}   {side['walls']}"
+        )
     for name, ratio in figures["ratios"].items():
         told.append(f"  {name}: " + ", ".join(f"{of} {value:.2f}" for of, value in ratio.items()))
     return told

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,9 @@ from types import TracebackType
 from clients import until
 from places import OUT
 
+Where = str | tuple[str, int]  # a runtime API: the path of its socket, or its address
 PORT = 18000  # where clients come in
+AT_ONCE = 100  # commands in a line, which must fit into HAProxy's buffer
 POOL = """\
 global
     maxconn 4000
@@ -47,45 +50,54 @@ backend shop
 """
 
 
-def ask(where: str | tuple[str, int], *commands: str) -> str:
-    """Commands to a runtime API, at a socket's path or an address, and all that it says."""
-    family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as connection:
-        connection.settimeout(5)
-        connection.connect(where)
-        connection.sendall((";".join(commands) + "\n").encode())
-        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+def ask(where: Where, *commands: str) -> str:
+    """Commands to a runtime API, and all that it says."""
+    said = []
+    for first in range(0, len(commands), AT_ONCE):
+        with socket.socket(
+            socket.AF_UNIX if isinstance(where, str) else socket.AF_INET, socket.SOCK_STREAM
+        ) as connection:
+            connection.settimeout(5)
+            connection.connect(where)
+            connection.sendall((";".join(commands[first : first + AT_ONCE]) + "\n").encode())
+            said.append(b"".join(iter(lambda: connection.recv(65536), b"")).decode())
+    return "".join(said)
 
 
-def up(where: str | tuple[str, int], pool: str = "shop") -> set[str]:
+def up(where: Where, pool: str = "shop") -> set[str]:
     """The members that HAProxy's own check finds well: field 6 of `show servers state` is 2, running."""
     rows = [line.split() for line in ask(where, f"show servers state {pool}").splitlines()]
     return {row[3] for row in rows if len(row) > 6 and row[1] == pool and row[5] == "2"}
 
 
-def own_check(where: str | tuple[str, int], members: Sequence[str]) -> float:
-    """Seconds from the moment at which members return from maintenance until HAProxy's check has passed for all of them."""
-    for member in members:
-        ask(where, f"set server shop/{member} state maint")
+def own_check(balancers: Sequence[Where], members: Sequence[str]) -> float:
+    """Seconds from the moment at which members return from maintenance until the checks of all balancers have passed for all of them."""
+    for where in balancers:
+        ask(where, *(f"set server shop/{member} state maint" for member in members))
+    time.sleep(random.uniform(1, 2))  # about as long as a deployment: HAProxy's timers run on meanwhile
     began = time.monotonic()
-    ask(where, *(f"set server shop/{member} {what}" for member in members for what in ("state drain", "health down")))
-    while not up(where).issuperset(members):
+    for where in balancers:
+        ask(
+            where,
+            *(f"set server shop/{member} {what}" for member in members for what in ("state drain", "health down")),
+        )
+    while not all(up(where).issuperset(members) for where in balancers):
         time.sleep(0.005)
     took = time.monotonic() - began
-    for member in members:
-        ask(where, f"set server shop/{member} state ready")
+    for where in balancers:
+        ask(where, *(f"set server shop/{member} state ready" for member in members))
     return took
 
 
 class HAProxy:
     """One process, between `with` and its end."""
 
-    def __init__(self, configuration: str, name: str = "haproxy") -> None:
+    def __init__(self, configuration: str, name: str = "haproxy", **values: str | int) -> None:
         # Not below the checkout: a socket's path must not exceed about a hundred characters.
         self.socket = f"/tmp/zero-downtime-bench-{name}.sock"
         self._config = OUT / f"{name}.cfg"
         self._log = OUT / f"{name}.log"
-        self._text = configuration
+        self._text = configuration.format(socket=self.socket, **values)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> HAProxy:
@@ -95,11 +107,18 @@ class HAProxy:
         OUT.mkdir(parents=True, exist_ok=True)
         self._config.write_text(self._text)
         with open(self._log, "wb") as log:
-            self._process = subprocess.Popen([binary, "-db", "-f", str(self._config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until(lambda: Path(self.socket).exists() and "Version" in ask(self.socket, "show info"), f"HAProxy, see {self._log}")
+            self._process = subprocess.Popen(
+                [binary, "-db", "-f", str(self._config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        until(
+            lambda: Path(self.socket).exists() and "Version" in ask(self.socket, "show info"),
+            f"HAProxy, see {self._log}",
+        )
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         assert self._process is not None
         self._process.terminate()
         self._process.wait()

@@ -31,7 +31,7 @@ class Cost:
     wall: float
     cpu: float
     memory: float
-    began: float  # seconds since the epoch
+    pieces: list[dict[str, Any]]  # its tasks, in order, with their seconds
 
 
 def lab(*words: str) -> str:
@@ -48,8 +48,14 @@ def playbook(name: str, *words: str, environment: dict[str, str] | None = None, 
     log = OUT / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     line = [str(Path(sys.executable).parent / "ansible-playbook"), *words, "-e", json.dumps(variables)]
-    settings = {"ANSIBLE_CONFIG": str(ANSIBLE_CFG), "ANSIBLE_NOCOLOR": "1", **(environment or {})}
-    began, started = time.time(), time.monotonic()
+    settings = {
+        "ANSIBLE_CONFIG": str(ANSIBLE_CFG),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
+        "BENCH_PIECES": str(log.with_suffix(".pieces")),
+        **(environment or {}),
+    }
+    started = time.monotonic()
     with open(log, "wb") as out:
         process = subprocess.Popen(
             line, cwd=HERE, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **settings}
@@ -64,4 +70,5 @@ def playbook(name: str, *words: str, environment: dict[str, str] | None = None, 
     wall = time.monotonic() - started
     if status:
         sys.exit(f"{name} failed, see {log}. Its last lines:\n" + "\n".join(log.read_text().splitlines()[-25:]))
-    return Cost(round(wall, 3), round(used.ru_utime + used.ru_stime, 3), round(used.ru_maxrss / 1024, 1), began)
+    pieces = [json.loads(line) for line in log.with_suffix(".pieces").read_text().splitlines()]
+    return Cost(round(wall, 3), round(used.ru_utime + used.ru_stime, 3), round(used.ru_maxrss / 1024, 1), pieces)

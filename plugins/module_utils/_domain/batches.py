@@ -54,10 +54,12 @@ def in_order(hosts: list[str], first: list[str], domains: dict[str, str]) -> lis
 
     :param domains: failure domain (rack, zone) by host; hosts without one share one.
     """
-    leading = [host for host in dict.fromkeys(first) if host in hosts]
+    known = {*hosts}
+    leading = [host for host in dict.fromkeys(first) if host in known]
+    rest = known.difference(leading)
     by_domain: dict[str, list[str]] = {}
     for host in hosts:
-        if host not in leading:
+        if host in rest:
             by_domain.setdefault(domains.get(host) or "", []).append(host)
     # A host's place is where it stands in its own domain, as a share of that domain; ties keep the inventory's order.
     places = [

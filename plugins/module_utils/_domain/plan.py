@@ -9,7 +9,7 @@ cannot be observed, because an earlier attempt has changed it, comes from that a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict
 
 from . import guard
 from .batches import as_list, batch_sizes, grouped, in_order
@@ -37,16 +37,18 @@ def rollout_plan(
         that speak against beginning.
     """
     before = _before(targets, balancers, health, known_before)
+    seen = {balancer["name"]: {member["name"]: member for member in balancer["members"]} for balancer in balancers}
     done = {host["name"] for host in health if _on_version(host, options["version"])}
-    left_alone = [t["host"] for t in targets if t["host"] in done and _as_before(t["member"], balancers, before)]
-    working = [target for target in targets if target["host"] not in left_alone]
+    done = {t["host"] for t in targets if t["host"] in done and _as_before(t["member"], seen, before)}
+    left_alone = [target["host"] for target in targets if target["host"] in done]
+    working = [target for target in targets if target["host"] not in done]
     problems = _problems(targets, working, balancers, options)
-    problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, balancers, health, options)
+    problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, seen, health, options)
     hosts: list[str] = []
     sizes: list[int] = []
     try:
         # Who is out already costs nobody anything, and coming back makes room for the rest.
-        idle = [t["host"] for t in working if not _in_traffic(t["member"], balancers)]
+        idle = [t["host"] for t in working if not _in_traffic(t["member"], seen)]
         domains = {t["host"]: t.get("domain", "") for t in working}
         hosts = in_order([t["host"] for t in working], [*_first(options), *idle], domains)
         sizes = batch_sizes(options["batches"], len(hosts))
@@ -98,17 +100,18 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     groups: list[list[str]] = []  # what is touched at this point of the story, in the order in which it was
     fresh: list[str] = []
     for event in (journal or {}).get("events", []):
-        gone: list[str] = []
+        gone: set[str] = set()
         if event["event"] == TO_UNDO:
             groups += event["details"]["groups"]
         elif event["event"] == "batch_begun":
-            fresh = [host for host in event["hosts"] if not any(host in group for group in groups)]
+            known = {host for group in groups for host in group}
+            fresh = [host for host in event["hosts"] if host not in known]
             groups.append(fresh)
         elif event["event"] == "batch_refused":
             # An attempt before this one may have touched the others; they are still to be undone.
-            gone = [host for host in fresh if host in event["hosts"]]
+            gone = {*fresh}.intersection(event["hosts"])
         elif event["event"] == "undone":
-            gone = event["hosts"]
+            gone = {*event["hosts"]}
         groups = [[host for host in group if host not in gone] for group in groups]
     left = [group for group in reversed(groups) if group]
     return {
@@ -147,17 +150,24 @@ def _on_version(host: dict[str, Any], version: str) -> bool:
     return bool(host["healthy"]) and host.get("version") == version
 
 
-def _as_before(member: str, balancers: list[dict[str, Any]], before: dict[str, Any]) -> bool:
-    for balancer in balancers:
-        wanted = before["balancers"].get(balancer["name"], {}).get(member)
-        for seen in balancer["members"]:
-            if seen["name"] == member and wanted and any(seen[key] != wanted[key] for key in ("state", "weight")):
-                return False
+# What every balancer shows of each member, by name.
+Seen = Dict[str, Dict[str, Dict[str, Any]]]
+
+
+def _as_before(member: str, seen: Seen, before: dict[str, Any]) -> bool:
+    for balancer, members in seen.items():
+        wanted, now = before["balancers"].get(balancer, {}).get(member), members.get(member)
+        if wanted and now and any(now[key] != wanted[key] for key in ("state", "weight")):
+            return False
     return True
 
 
-def _in_traffic(member: str, balancers: list[dict[str, Any]]) -> bool:
-    return any(Member(**seen).available for balancer in balancers for seen in balancer["members"] if seen["name"] == member)
+def _on_each(member: str, seen: Seen) -> list[Member]:
+    return [Member(**members[member]) for members in seen.values() if member in members]
+
+
+def _in_traffic(member: str, seen: Seen) -> bool:
+    return any(now.available for now in _on_each(member, seen))
 
 
 def _problems(
@@ -171,8 +181,10 @@ def _problems(
     strangers = [host for host in _first(options) if host not in known_hosts]
     if strangers:
         problems.append(f"rolling_first names {', '.join(strangers)}, which the rollout does not reach.")
-    for member in dict.fromkeys(target["member"] for target in targets):
-        sharing = [target["host"] for target in targets if target["member"] == member]
+    by_member: dict[str, list[str]] = {}
+    for target in targets:
+        by_member.setdefault(target["member"], []).append(target["host"])
+    for member, sharing in by_member.items():
         if len(sharing) > 1:
             problems.append(f"{', '.join(sharing)} are all member {member}: give each host its own rollout_member.")
     for balancer in balancers:
@@ -211,25 +223,25 @@ def _no_way_back(
 
 
 def _nobody_healthy(
-    targets: list[dict[str, Any]], balancers: list[dict[str, Any]], health: list[dict[str, Any]], options: dict[str, Any]
+    targets: list[dict[str, Any]], seen: Seen, health: list[dict[str, Any]], options: dict[str, Any]
 ) -> list[str]:
     """A check that fails on every host while the balancers see them well asks for the wrong thing."""
     if options.get("no_way_back") == "accept" or any(host["healthy"] for host in health):
         return []
-    seen = {host["name"]: host["seen"] for host in health}
-    well = [t["host"] for t in targets if t["host"] in seen and _seen_well(t["member"], balancers)]
+    answers = {host["name"]: host["seen"] for host in health}
+    well = [t["host"] for t in targets if t["host"] in answers and _seen_well(t["member"], seen)]
     if not well:
         return []
     return [
-        f"rollout_health finds none of the hosts healthy ({well[0]}: {seen[well[0]].rstrip('.')}), while every balancer has {listed(well)} "
-        "in traffic with its own check passing. It would find them no healthier after the rollout, or after a way back. Correct "
-        "rollout_health, or accept it with rolling_no_way_back: accept."
+        f"rollout_health finds none of the hosts healthy ({well[0]}: {answers[well[0]].rstrip('.')}), while every balancer has "
+        f"{listed(well)} in traffic with its own check passing. It would find them no healthier after the rollout, or after a way back. "
+        "Correct rollout_health, or accept it with rolling_no_way_back: accept."
     ]
 
 
-def _seen_well(member: str, balancers: list[dict[str, Any]]) -> bool:
-    found = [Member(**seen) for balancer in balancers for seen in balancer["members"] if seen["name"] == member]
-    return bool(found) and all(seen.available and seen.checked for seen in found)
+def _seen_well(member: str, seen: Seen) -> bool:
+    found = _on_each(member, seen)
+    return bool(found) and all(now.available and now.checked for now in found)
 
 
 def _too_large(

@@ -70,7 +70,8 @@ def _forward(
     if check_mode:
         batches = "; ".join(listed(group) for group in rollout["groups"])
         return _told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
-    unreached = [host for host in rollout["hosts"] if host not in rollout["reached"]]
+    reached_so_far = {*rollout["reached"]}
+    unreached = [host for host in rollout["hosts"] if host not in reached_so_far]
     if unreached:
         return _told(
             "abandoned",
@@ -175,7 +176,8 @@ def _undone(
 
 def _all_failures(plan: dict[str, Any], failures: dict[str, str]) -> dict[str, str]:
     """Nobody counts as brought back who was not seen to be."""
-    missed = [host for host in plan["hosts"] if host not in plan["reached"] and host not in failures]
+    reached = {*plan["reached"]}
+    missed = [host for host in plan["hosts"] if host not in reached and host not in failures]
     return {**failures, **{host: "the undoing ended before it got here, see above" for host in missed}}
 
 

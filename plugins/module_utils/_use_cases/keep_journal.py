@@ -162,7 +162,7 @@ def _record(store: Store, params: Dict[str, Any], check_mode: bool, now: float) 
                 store.keep_journal(later)
             store.keep_lease(renewed)
     return {
-        "changed": changed, "id": params["id"], "fence": params["fence"], "journal": later,
+        "changed": changed, "id": params["id"], "fence": params["fence"],
         "lease": leases.told(renewed), "diff": journals.lines(journal, later),
     }
 

@@ -12,7 +12,9 @@ from .._clock import Clock, Deadline
 from .._domain.errors import NotApplied
 from .._domain.members import Member
 
-FIRST_POLL, LONGEST_POLL, GROWTH = 0.02, 0.25, 1.5  # seconds, seconds, factor
+# Seconds between two polls: a share of what has been waited so far, so that no wait is longer by more than that share than what it
+# waits for.
+FIRST_POLL, LONGEST_POLL, SHARE = 0.02, 0.25, 0.1
 
 
 class Watch:
@@ -34,7 +36,6 @@ class Watch:
         """
         waiting = {name: 0 for name in names}
         took: dict[str, float] = {}
-        pause = FIRST_POLL
         extra = in_a_row - 1
         while True:
             seen = [member for member in self.balancer.members(self.pool) if member.name in waiting or member.name in took]
@@ -56,8 +57,9 @@ class Watch:
                 if not extra or not any(waiting.values()):
                     return took, seen
                 extra -= 1
-            self.clock.sleep(min(pause, deadline.left) or FIRST_POLL)
-            pause = min(LONGEST_POLL, pause * GROWTH)
+            pause = min(LONGEST_POLL, max(FIRST_POLL, deadline.elapsed * SHARE))
+            # Past the deadline there are only the extra polls; just before it, no sleep is too short for the clock to notice.
+            self.clock.sleep(FIRST_POLL if deadline.passed else min(pause, max(deadline.left, 0.001)))
 
 
 def idle(member: Member) -> bool:
