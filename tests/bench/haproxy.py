@@ -74,7 +74,8 @@ def own_check(balancers: Sequence[Where], members: Sequence[str]) -> float:
     """Seconds from the moment at which members return from maintenance until the checks of all balancers have passed for all of them."""
     for where in balancers:
         ask(where, *(f"set server shop/{member} state maint" for member in members))
-    time.sleep(random.uniform(1, 2))  # about as long as a deployment: HAProxy's timers run on meanwhile
+    # As long as a deployment takes, and anywhere between two checks, whose timers run on meanwhile.
+    time.sleep(random.uniform(1, 3))
     began = time.monotonic()
     for where in balancers:
         ask(
