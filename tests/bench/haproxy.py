@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from types import TracebackType
 
 from clients import until
@@ -70,8 +71,12 @@ def up(where: Where, pool: str = "shop") -> set[str]:
     return {row[3] for row in rows if len(row) > 6 and row[1] == pool and row[5] == "2"}
 
 
-def own_check(balancers: Sequence[Where], members: Sequence[str]) -> float:
-    """Seconds from the moment at which members return from maintenance until the checks of all balancers have passed for all of them."""
+def own_check(balancers: Sequence[Where], batches: Sequence[Sequence[str]]) -> float:
+    """Seconds from the moment at which a batch returns from maintenance until the checks of all balancers have passed for all of it.
+
+    All batches are measured at once, and their mean is told: nobody must be in need of these members meanwhile.
+    """
+    members = [member for batch in batches for member in batch]
     for where in balancers:
         ask(where, *(f"set server shop/{member} state maint" for member in members))
     # As long as a deployment takes, and anywhere between two checks, whose timers run on meanwhile.
@@ -82,12 +87,15 @@ def own_check(balancers: Sequence[Where], members: Sequence[str]) -> float:
             where,
             *(f"set server shop/{member} {what}" for member in members for what in ("state drain", "health down")),
         )
-    while not all(up(where).issuperset(members) for where in balancers):
+    took: dict[int, float] = {}
+    while len(took) < len(batches):
+        well = set.intersection(*(up(where) for where in balancers))
+        now = time.monotonic() - began
+        took |= {number: now for number, batch in enumerate(batches) if number not in took and well.issuperset(batch)}
         time.sleep(0.005)
-    took = time.monotonic() - began
     for where in balancers:
         ask(where, *(f"set server shop/{member} state ready" for member in members))
-    return took
+    return mean(took.values())
 
 
 class HAProxy:
