@@ -4,7 +4,7 @@ PYTHON3 ?= python3
 STAGES := deps venv trixie lab build lint docs sanity unit integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo changelog format clean $(STAGES)
+.PHONY: help test demo bench changelog format clean $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ changelog: ## generate CHANGELOG.md from changelogs/fragments
 
 format: ## put Python sources in shape
 	@scripts/venv core-2.19 && .venv/core-2.19/bin/ruff check --fix --quiet . && .venv/core-2.19/bin/ruff format .
+
+bench: ## what a rollout costs, against the usual playbook, and as the fleet grows (root; half an hour)
+	@scripts/bench
 
 clean: ## remove all that was built; refuses while a lab is up
 	@scripts/clean

@@ -27,10 +27,12 @@ def main() -> None:
     """Run sections, print and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sections = ("six", "sixty", "fleet", "tuning")
-    parser.add_argument("section", nargs="*", choices=[*sections, []], default=sections)
+    parser.add_argument("section", nargs="*", help=f"{', '.join(sections)} (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison (3)")
     parser.add_argument("--publish", action="store_true", help="draw the plots into docs/performance too")
     args = parser.parse_args()
+    if unknown := set(args.section).difference(sections):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(sections)}")
     # So that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(figures.DEFINITIONS, flush=True)

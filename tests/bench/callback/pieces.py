@@ -32,6 +32,7 @@ class CallbackModule(CallbackBase):
         self._path = os.environ.get("BENCH_PIECES")
         self._lines: list[dict[str, Any]] = []
         self._name, self._began = "start of Ansible", _process_started()
+        self._check = 0.0  # seconds within the piece in which balancers' own checks were waited for
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._next(f"play: {play.get_name()}")
@@ -50,10 +51,15 @@ class CallbackModule(CallbackBase):
             with open(self._path, "w", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in self._lines)
 
+    def v2_runner_on_ok(self, result: Any) -> None:
+        balancers = (getattr(result, "result", None) or result._result).get("balancers") or []
+        waits = [member.get("waited", {}) for balancer in balancers for member in balancer["members"]]
+        self._check = max([wait["seconds"] for wait in waits if wait.get("for") == "fresh health"], default=0.0)
+
     def _next(self, name: str) -> None:
         now = time.time()
-        self._lines.append({"piece": self._name, "seconds": round(now - self._began, 4)})
-        self._name, self._began = name, now
+        self._lines.append({"piece": self._name, "seconds": round(now - self._began, 4), "check": self._check})
+        self._name, self._began, self._check = name, now, 0.0
 
 
 def _process_started() -> float:

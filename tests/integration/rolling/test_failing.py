@@ -128,6 +128,16 @@ def test_within_the_budget_a_host_stays_out_until_it_is_mended(shop, hooks):
     shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3", "app4"), "2.0"), app2=("enabled", 30))
 
 
+def test_who_is_not_healthy_within_the_budget_is_not_forgotten_by_the_soak(shop):
+    page = "{{ 'nowhere' if inventory_hostname == 'app2' else 'health' }}"
+    health = {"url": "http://127.0.0.1:{{ shop_port }}/" + page, "version": "$.version"}
+    batch = {"rolling_batches": [3], "rolling_max_failures": 1, "traffic_min_available": "2", **SOON}
+    run = shop.roll("2.0", rollout_health=health, **batch).assert_good()
+    assert "Out of traffic, failed within the budget of rolling_max_failures: app2: not healthy, last seen: HTTP 404" in run.output
+    shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"}, app2=("disabled", 100))
+    assert shop.journals()[-1]["outcome"] == "succeeded_with_failures"
+
+
 # Where a version is deployed there is one for 1.0, so that the way back is open.
 FILE = "{{ rollout_deploy_version | default('nowhere') }}.yml"
 ABSENT = [{"name": "Take along what is not there", "ansible.builtin.include_tasks": FILE}]

@@ -45,6 +45,21 @@ def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
     assert (journal["outcome"], journal["plan"], shop.lease()) == ("succeeded", [["app1"], ["app2", "app3"]], None)
 
 
+@CORES
+def test_a_host_costs_its_deploy_step_and_nothing_else(shop, hooks):
+    # The first host of a batch carries what is one task for all; a task that the others only skip costs a process for each.
+    place = {"path": "{{ release_path }}", "version": "{{ rollout_deploy_version }}", "source": "{{ release_source }}"}
+    step = [
+        {"name": "Put it in place", "zero_downtime.deploy.release": place},
+        {"name": "Restart", "ansible.builtin.command": {"argv": "{{ release_restart_command }}"}, "changed_when": True},
+    ]
+    run = shop.roll("2.0", rollout_hooks=hooks(deploy=step), release_version="2.0", rolling_batches=[3]).assert_good()
+    shop.assert_as_ever(DONE)
+    including = 1
+    for host in ("app2", "app3"):
+        assert (run.recap[host]["ok"], run.recap[host]["skipped"]) == (len(step) + including, 0)
+
+
 def test_check_mode_writes_nothing_and_tells_the_truth(shop):
     before = shop.all_of_it()
     run = shop.roll("2.0", "--check", "--diff", **RAMP).assert_good()

@@ -67,6 +67,8 @@ def test_who_has_failed_already_is_not_waited_for():
         "b": {"rollout_health": CHECK, "__rollout_failed": ""},
     }
     assert [check["name"] for check in rollout.rollout_checks(["a", "b"], hostvars)] == ["b"]
+    # Unless nobody waits: a look at what there is.
+    assert [check["name"] for check in rollout.rollout_checks(["a", "b"], hostvars, failed=True)] == ["a", "b"]
 
 
 def test_what_a_step_kept_comes_before_what_a_check_found():
@@ -82,6 +84,48 @@ def test_what_a_step_kept_comes_before_what_a_check_found():
     }
     # Before this batch has been checked, the last check was another one's.
     assert rollout.rollout_failures(list("abcd"), hostvars, checked=False) == {"a": "hook after_drain, task 'x': no"}
+
+
+class Counted(dict):
+    """Variables of hosts that remember whose were looked at: in Ansible that is what takes time."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.asked = []
+
+    def __getitem__(self, host):
+        self.asked.append(host)
+        return super().__getitem__(host)
+
+
+def test_a_large_batch_is_judged_by_one_result_and_its_suspects():
+    hosts = [f"h{number}" for number in range(100)]
+    results = checked(*(seen(host, host != "h7", saw="500") for host in hosts if host != "h3"))
+    hostvars = Counted({host: results for host in hosts})
+    hostvars["h3"] = {**results, "__rollout_failed": "deploy"}
+    assert rollout.rollout_failures(hosts, hostvars, suspects=["h3", "h4"]) == {
+        "h3": "deploy",
+        "h7": "not healthy, last seen: 500",
+    }
+    assert set(hostvars.asked) == {"h0", "h3", "h4"}
+
+
+PLANNED = {"hosts": ["a", "b", "c"], "batches": [1, 2], "groups": [["a"], ["b", "c"]]}
+
+
+@pytest.mark.parametrize(
+    ("reached", "unfinished"),
+    [([], ["a"]), (["a"], ["b", "c"]), (["a", "b"], ["b", "c"]), (["a", "b", "c"], [])],
+)
+def test_the_batch_that_did_not_come_to_its_end(reached, unfinished):
+    assert rollout.rollout_unfinished({"localhost": {"__rollout": PLANNED, "__rolling_reached": reached}}) == unfinished
+
+
+def test_before_there_is_a_plan_nothing_is_planned():
+    assert rollout.rollout_planned({"localhost": {"__rollout": PLANNED}}, "__rollout", "batches") == [1, 2]
+    for hostvars in ({}, {"localhost": {}}, {"localhost": {"__rollout": {}}}, {"localhost": {"__rollout": {"hosts": None}}}):
+        assert rollout.rollout_planned(hostvars, "__rollout", "hosts") == []
+        assert rollout.rollout_unfinished(hostvars) == []
 
 
 def test_a_check_on_the_host_itself_counts_as_well():
