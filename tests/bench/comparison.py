@@ -101,7 +101,7 @@ def six(rounds: int) -> dict[str, Any]:
         usual = {"bench_balancers": ["localhost"], "bench_socket": haproxy.socket}
         bench = Bench("six", 1, [f"http://127.0.0.1:{PORT}"], usual)
         bench.floor()  # connections, caches
-        check = mean(own_check([haproxy.socket], [[name] for name in names]) for _ in range(CHECKS))
+        check = mean(own_check([haproxy.socket], [[name] for name in names]) for time in range(CHECKS))
         runs = bench.rounds(
             rounds,
             {
@@ -126,7 +126,7 @@ def sixty(rounds: int) -> dict[str, Any]:
     bench = Bench("sixty", 10, [f"http://{address}:8000" for address in addresses], usual)
     bench.floor()
     groups = [names[first : first + 10] for first in range(0, 60, 10)]
-    check = mean(own_check([(address, ADMIN_PORT) for address in addresses], groups) for _ in range(CHECKS))
+    check = mean(own_check([(address, ADMIN_PORT) for address in addresses], groups) for time in range(CHECKS))
     runs = bench.rounds(
         rounds,
         {

@@ -25,7 +25,7 @@ from ansible_collections.zero_downtime.deploy.tests.unit.test_collection.collect
 )
 
 PUBLISHED = {
-    "README.md", "COPYING", "CHANGELOG.md", "MANIFEST.json", "FILES.json", "changelogs", "meta", "plugins", "roles", "playbooks",
+    "README.md", "COPYING", "CHANGELOG.md", "MANIFEST.json", "FILES.json", "changelogs", "meta", "plugins", "roles", "playbooks", "docs",
     "examples", "requirements.txt", "bindep.txt",
 }  # fmt: skip
 TASK_KEYWORDS = {
