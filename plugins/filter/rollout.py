@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan, story
-
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
     keep_journal,

@@ -38,10 +38,9 @@ WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
 # Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
 LINE = 6000
-STAT_COLUMNS = frozenset(
-    "pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split()
-)
 SERVERS = 4  # the type of `show stat` that lists servers alone
+# The columns of `show stat` that are read.
+STAT_COLUMNS = frozenset("pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split())
 
 
 class RuntimeApi:
