@@ -136,6 +136,7 @@ class FilterModule:
             "rollout_plan": rollout_plan,
             "rollout_planned": rollout_planned,
             "rollout_seen": rollout_seen,
+            "rollout_states_before": plan.states_before,
             "rollout_sentence": story.failures_sentence,
             "rollout_story": story.story,
             "rollout_status": story.status,

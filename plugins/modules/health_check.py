@@ -137,7 +137,7 @@ options:
       - As long as a target fails, attempts follow after 0.05 s (or O(interval), if that is shorter) and then ever later, up to
         0.5 s (or O(interval), if that is longer).
     type: float
-    default: 0.1
+    default: 0.05
   timeout:
     description: Seconds that one attempt may take as a whole, a body that drips in slowly included.
     type: float

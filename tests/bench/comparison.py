@@ -58,6 +58,7 @@ class Bench:
             **given,
             "rollout_hosts": "shop",
             "rollout_version": given["bench_version"],
+            "rollout_hooks": given["bench_hooks"],
             "rolling_batches": [self.batch],
             **more,
         }

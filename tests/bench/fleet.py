@@ -128,6 +128,7 @@ def _one(size: int) -> dict[str, Any]:
         ours = playbook(
             f"fleet-{size}-ours", "zero_downtime.deploy.rolling", "-i", str(inventory),
             rollout_hosts="shop", rollout_version="1.0.2", bench_version="1.0.2", rolling_batches=[batch], rollout_balancers=balancers,
+            rollout_hooks=str(HERE / "playbooks" / "fleet_hooks"),
         )  # fmt: skip
         told = _told(size, floor, ours)
         print(f"  {size} hosts: {json.dumps(told)}", flush=True)
@@ -144,7 +145,6 @@ def _variables(versions: Path) -> dict[str, Any]:
             "url": f"http://127.0.0.1:{HEALTH_PORT}/{{{{ inventory_hostname }}}}",
             "version": "$.version",
         },
-        "rollout_hooks": str(HERE / "playbooks" / "fleet_hooks"),
         "rollout_journal_host": "localhost",
         "rollout_journal_path": str(OUT / "fleet" / "journal"),
         "rolling_soak": 0,

@@ -150,6 +150,8 @@ class HAProxy(Balancer):
         if not timeout > 0:
             raise InvalidInput(f"Balancer {name}: `timeout` is {timeout:g} s; it must be more than 0. Nothing was touched.")
         self.api = RuntimeApi(path, address, timeout)
+        # Members that track another, by pool, as last read: they have no result of their own.
+        self._following: dict[str, set[str]] = {}
 
     def version(self) -> str:
         (info,) = self.api.ask("show info")
@@ -159,6 +161,7 @@ class HAProxy(Balancer):
     def members(self, pool: str) -> list[Member]:
         states = self._states(pool)
         stats = self._stats(states)
+        self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
         try:
             return [_member(row, stats[row["srv_name"]]) for row in states]
         except (KeyError, ValueError):
@@ -182,7 +185,9 @@ class HAProxy(Balancer):
         return {row["svname"]: row for row in _stat_rows(stats) if row.get("pxname") == states[0]["be_name"]}
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
-        following = self._following(pool) if distrust else set()
+        if distrust and pool not in self._following:
+            self.members(pool)
+        following = self._following[pool] if distrust else set()
         commands = []  # a list for each member
         for change in changes:
             # A member that leaves does so before its weight changes, one that returns after it.
@@ -208,10 +213,6 @@ class HAProxy(Balancer):
 
     def cut(self, pool: str, names: list[str]) -> None:
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
-
-    def _following(self, pool: str) -> set[str]:
-        """Members that track another: they have no result of their own."""
-        return {name for name, row in self._stats(self._states(pool)).items() if row["tracked"]}
 
     def _write(self, commands: list[list[str]]) -> None:
         for line in _lines(commands):

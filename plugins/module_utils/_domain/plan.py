@@ -33,8 +33,8 @@ def rollout_plan(
     :param known_before: `before` of an unfinished rollout, else empty.
     :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``no_way_back``
         (refuse or accept), ``undo_hook`` (whether the user has a hook that undoes).
-    :return: ``hosts`` and ``batches`` (sizes), ``groups``, ``left_alone``, ``before``, and ``problems``: sentences
-        that speak against beginning.
+    :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
+        ``before``, and ``problems``: sentences that speak against beginning.
     """
     before = _before(targets, balancers, health, known_before)
     seen = {balancer["name"]: {member["name"]: member for member in balancer["members"]} for balancer in balancers}
@@ -56,14 +56,24 @@ def rollout_plan(
             problems += _too_large(grouped(hosts, sizes), targets, balancers, before, options["min_available"])
     except InvalidInput as error:
         problems.append(error.message)
+    groups = grouped(hosts, sizes)
     return {
         "hosts": hosts,
         "batches": sizes,
-        "groups": grouped(hosts, sizes),
+        "groups": groups,
+        "group_of": {host: number for number, group in enumerate(groups) for host in group},
         "left_alone": left_alone,
         "before": before,
         "problems": problems,
     }
+
+
+def states_before(before: dict[str, Any], members: list[str]) -> dict[str, dict[str, Any]]:
+    """What these members alone were, by balancer. Ansible goes through all that a task is given, which takes a while for a fleet.
+
+    :param before: of a plan.
+    """
+    return {name: {member: of[member] for member in members if member in of} for name, of in before["balancers"].items()}
 
 
 TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes

@@ -48,7 +48,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     },
     "passes": {"type": "int", "default": 3, "no_log": False},
     "min_healthy_time": {"type": "float", "default": 0.0},
-    "interval": {"type": "float", "default": 0.1},
+    "interval": {"type": "float", "default": 0.05},
     "timeout": {"type": "float", "default": 2.0},
     "deadline": {"type": "float", "default": 60.0},
     "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Iterable
 
 from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
 from .._balancers.base import Balancer
@@ -111,6 +111,7 @@ class Place:
         self.where = f"Balancer {name}, pool {self.pool}"
         self.watch = Watch(balancer, self.pool, clock)
         self.before: dict[str, Member] = {}
+        self.members: list[Member] = []  # the pool as last read; a pool of a thousand members is not read more often than need be
         self.touched: list[str] = []
         self.waited: dict[str, dict[str, Any]] = {}
 
@@ -127,7 +128,7 @@ class Place:
         )
         try:
             with only_writer(f"{self.balancer.provider} {self.balancer.endpoint} {self.pool}", self.clock):
-                members = self.balancer.members(self.pool)
+                self.members = members = self.balancer.members(self.pool)
                 self.before = {member.name: member for member in members}
                 wanted = changes(wish, members, self.where, self.balancer.capabilities.weight_range)
                 leaving, arriving = split(wanted, members)
@@ -139,9 +140,8 @@ class Place:
             self._wait_until_idle([change for change in wanted if change.state in (DRAINED, DISABLED)])
             self._return(arriving)
             self._see_healthy([change.name for change in wanted if change.state == ENABLED])
-            members = self.balancer.members(self.pool)
-            self._still_there(wanted, members)
-            return self._result(wanted, members)
+            self._still_there(wanted, self.members)
+            return self._result(wanted, self.members)
         except DeployError as error:
             if self.touched:
                 self._after_failure(error)
@@ -172,7 +172,7 @@ class Place:
         if not wanted:
             return
         self.touched += [change.name for change in wanted if change.name not in self.touched]
-        members = self.balancer.apply(self.pool, wanted, distrust)
+        self.members = members = self.balancer.apply(self.pool, wanted, distrust)
         if guarded:
             # The lock keeps out our own kind on this machine alone: count again what is really there.
             # A member that was just disabled shows no health any more, so what it was is taken from before.
@@ -214,11 +214,11 @@ class Place:
             return idle(member)
 
         deadline = Deadline(self.clock, self.params["drain_timeout"])
-        took, seen = self.watch.until(wanted, out_and_idle, POLLS_IN_A_ROW, deadline)
-        busy = {member.name: member.in_flight for member in seen if member.name not in took}
+        took = self._watch(wanted, out_and_idle, POLLS_IN_A_ROW, deadline)
+        busy = {member.name: member.in_flight for member in self.members if member.name in wanted and member.name not in took}
         if busy and self.params["on_drain_timeout"] == "cut":
             self.balancer.cut(self.pool, list(busy))
-            ended, seen = self.watch.until(busy, out_and_idle, POLLS_IN_A_ROW, Deadline(self.clock, AFTER_CUT))
+            ended = self._watch(busy, out_and_idle, POLLS_IN_A_ROW, Deadline(self.clock, AFTER_CUT))
             for name in ended:
                 took[name] = round(deadline.elapsed, 3)
                 self.waited[name] = {"cut": busy.pop(name)}
@@ -231,6 +231,12 @@ class Place:
             )
         for name, seconds in took.items():
             self.waited.setdefault(name, {}).update({"for": "in flight 0", "seconds": seconds})
+
+    def _watch(
+        self, names: Iterable[str], content: Callable[[Member], bool], in_a_row: int, deadline: Deadline
+    ) -> dict[str, float]:
+        took, self.members = self.watch.until(names, content, in_a_row, deadline, self.members)
+        return took
 
     def _return(self, arriving: list[Change]) -> None:
         """Members come back through drain, with a check begun now, at a warm-up weight, then at their own."""
@@ -256,8 +262,9 @@ class Place:
 
     def _wait_until_healthy(self, names: list[str], what: str = "fresh health") -> None:
         deadline = Deadline(self.clock, self.params["health_timeout"])
-        took, seen = self.watch.until(names, healthy, 1, deadline)
-        sick = [member for member in seen if member.name in names and member.name not in took]
+        took = self._watch(names, healthy, 1, deadline)
+        late = set(names).difference(took)
+        sick = [member for member in self.members if member.name in late]
         if sick:
             raise TimedOut(
                 f"{self.where}: after {deadline.elapsed:.1f} s the balancer's own check does not pass: {_checks(sick)}. Look at the "

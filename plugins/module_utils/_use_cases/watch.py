@@ -24,22 +24,29 @@ class Watch:
         self.balancer, self.pool, self.clock = balancer, pool, clock
 
     def until(
-        self, names: Iterable[str], content: Callable[[Member], bool], in_a_row: int, deadline: Deadline
+        self,
+        names: Iterable[str],
+        content: Callable[[Member], bool],
+        in_a_row: int,
+        deadline: Deadline,
+        seen: list[Member] | None = None,
     ) -> tuple[dict[str, float], list[Member]]:
         """Poll until every member has been `content` in as many polls in a row.
 
         The polls that one more success needs are granted past the deadline too: a member is not called busy for
         having become idle at the last moment.
 
-        :return: seconds that each member took (those that made it), and the members as last seen.
+        :param seen: the pool as it was read a moment ago, which is the first poll.
+        :return: seconds that each member took (those that made it), and the whole pool as last seen.
         :raises NotApplied: when a member is no longer in the pool.
         """
         waiting = {name: 0 for name in names}
         took: dict[str, float] = {}
         extra = in_a_row - 1
         while True:
-            seen = [member for member in self.balancer.members(self.pool) if member.name in waiting or member.name in took]
-            gone = set(waiting) - {member.name for member in seen}
+            if seen is None:
+                seen = self.balancer.members(self.pool)
+            gone = {*waiting, *took}.difference(member.name for member in seen)
             if gone:
                 raise NotApplied(
                     f"Balancer {self.balancer.name}: pool {self.pool} no longer has {', '.join(sorted(gone))}. "
@@ -60,6 +67,7 @@ class Watch:
             pause = min(LONGEST_POLL, max(FIRST_POLL, deadline.elapsed * SHARE))
             # Past the deadline there are only the extra polls; just before it, no sleep is too short for the clock to notice.
             self.clock.sleep(FIRST_POLL if deadline.passed else min(pause, max(deadline.left, 0.001)))
+            seen = None
 
 
 def idle(member: Member) -> bool:

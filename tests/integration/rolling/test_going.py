@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 import yaml
 from shops import CORES, HOSTS, RAMP, SOON
 
@@ -46,16 +47,18 @@ def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
 
 
 @CORES
-def test_a_host_costs_its_deploy_step_and_nothing_else(shop, hooks):
+@pytest.mark.parametrize(("where", "including"), [("{path}", 0), ("{{{{ '{path}' if inventory_hostname else '' }}}}", 1)])
+def test_a_host_costs_its_deploy_step_and_nothing_else(shop, hooks, where, including):
+    # Hooks whose place no host has a say in are part of the playbook from the start; elsewhere they are included for each host.
     # The first host of a batch carries what is one task for all; a task that the others only skip costs a process for each.
     place = {"path": "{{ release_path }}", "version": "{{ rollout_deploy_version }}", "source": "{{ release_source }}"}
     step = [
         {"name": "Put it in place", "zero_downtime.deploy.release": place},
         {"name": "Restart", "ansible.builtin.command": {"argv": "{{ release_restart_command }}"}, "changed_when": True},
     ]
-    run = shop.roll("2.0", rollout_hooks=hooks(deploy=step), release_version="2.0", rolling_batches=[3]).assert_good()
+    place_of_hooks = where.format(path=hooks(deploy=step))
+    run = shop.roll("2.0", rollout_hooks=place_of_hooks, release_version="2.0", rolling_batches=[3]).assert_good()
     shop.assert_as_ever(DONE)
-    including = 1
     for host in ("app2", "app3"):
         assert (run.recap[host]["ok"], run.recap[host]["skipped"]) == (len(step) + including, 0)
 
@@ -119,14 +122,42 @@ def test_the_user_s_own_tasks_deploy(shop, hooks, notes):
     shop.assert_as_ever({"app1": "2.0"})
 
 
-def test_the_user_s_own_role_deploys_there_and_back(shop, hooks, notes, tmp_path):
-    role = tmp_path / "roles" / "our_deploy" / "tasks" / "main.yml"
-    role.parent.mkdir(parents=True)
-    release = {"ansible.builtin.import_role": {"name": "zero_downtime.deploy.release"}}
-    role.write_text(yaml.safe_dump([notes.task("{{ rollout_deploy_version }}"), release]))
-    config = tmp_path / "ansible.cfg"
-    config.write_text(f"[defaults]\nroles_path = {tmp_path / 'roles'}\n")
-    own = {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1], **SOON}
+@pytest.fixture
+def own_role(tmp_path):
+    """Write the role our_deploy, which brings the release; returns what makes a rollout use it."""
+
+    def write(task, *handlers):
+        role = tmp_path / "roles" / "our_deploy"
+        release = {"ansible.builtin.import_role": {"name": "zero_downtime.deploy.release"}}
+        for part, content in (("tasks", [task, release]), ("handlers", [*handlers])):
+            (role / part).mkdir(parents=True)
+            (role / part / "main.yml").write_text(yaml.safe_dump(content))
+        config = tmp_path / "ansible.cfg"
+        config.write_text(f"[defaults]\nroles_path = {tmp_path / 'roles'}\n")
+        return {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1]}
+
+    return write
+
+
+@CORES
+def test_what_is_notified_runs_before_the_next_step(shop, hooks, notes, own_role):
+    # At the end of the play, where Ansible runs handlers by itself, the host has long been back in traffic.
+    own = own_role({**notes.task("deploy"), "notify": "restart"}, {**notes.task("restart"), "name": "restart"})
+    phases = hooks(after_deploy=[{**notes.task("after_deploy"), "notify": "restart"}], before_enable=[notes.task("before_enable")])
+    shop.roll("2.0", hosts="app1", rollout_hooks=phases, **own).assert_good()
+    assert notes.read() == [f"{step} app1" for step in ("deploy", "restart", "after_deploy", "restart", "before_enable")]
+
+
+@CORES
+def test_a_handler_that_fails_is_a_failed_deployment(shop, notes, own_role):
+    handler = {"name": "restart", "ansible.builtin.command": "false", "when": "rollout_deploy_version == '2.0'"}
+    own = own_role({**notes.task("deploy"), "notify": "restart"}, handler)
+    shop.roll("2.0", hosts="app1:app2", **own).assert_bad("app1: deploy, task 'restart'", "1 host is back on 1.0")
+    shop.assert_as_ever("1.0")
+
+
+def test_the_user_s_own_role_deploys_there_and_back(shop, notes, own_role):
+    own = {**own_role(notes.task("{{ rollout_deploy_version }}")), **SOON}
     # 3.0 answers 500.
     shop.roll("3.0", hosts="app1:app2", **own).assert_bad("FAILED in the batch app1", "1 host is back on 1.0")
     assert notes.read() == ["3.0 app1", "1.0 app1"]

@@ -236,7 +236,7 @@ def written(changes, distrust=False):
     driver = haproxy.HAProxy("lb", {"socket": "/x"})
     driver.api = Recorder()
     driver.members = lambda pool: []
-    driver._following = lambda pool: {"follows"}
+    driver._following = {"app": {"follows"}}
     try:
         driver.apply("app", changes, distrust)
     except haproxy.NotApplied:

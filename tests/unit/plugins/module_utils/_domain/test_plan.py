@@ -117,6 +117,7 @@ def test_every_host_is_deployed_to_once_or_left_alone(given_fleet, chosen):
     assert sorted(made["hosts"] + made["left_alone"]) == sorted(target["host"] for target in given_fleet[0])
     assert [host for group in made["groups"] for host in group] == made["hosts"]
     assert [len(group) for group in made["groups"]] == made["batches"]
+    assert all(host in made["groups"][made["group_of"][host]] for host in made["hosts"])
 
 
 @given(fleets(), options)
@@ -456,3 +457,10 @@ def test_what_is_undone_already_is_not_undone_again(history):
         "groups": [],
         "before": {},
     }
+
+
+def test_of_what_was_before_only_what_is_asked_for():
+    one, two = {"state": "enabled", "weight": 1}, {"state": "drained", "weight": 2}
+    before = {"balancers": {"lb1": {"m1": one, "m2": two}, "lb2": {"m1": two}}, "versions": {}}
+    assert plan.states_before(before, ["m1"]) == {"lb1": {"m1": one}, "lb2": {"m1": two}}
+    assert plan.states_before(before, ["m2", "m3"]) == {"lb1": {"m2": two}, "lb2": {}}

@@ -94,7 +94,7 @@ class FakeBalancer(Balancer):
                 self.set(change.name, health="unknown")
             elif change.state == "enabled" and change.name not in self.distrusted:
                 self.set(change.name, health="up")
-        return list(self.pool)
+        return self.members(pool)  # read back, as real ones do
 
     def cut(self, pool, names):
         self.cuts.append((self.clock.time, names))
