@@ -44,9 +44,15 @@ class ActionModule(BalancerAction):
             "members": self._task.args["members"],
             "state": "as_before",
             "before": before,
+            "addresses": {
+                member["name"]: member["before"]["address"]
+                for balancer in result["balancers"]
+                for member in balancer["members"]
+                if member["after"]["state"] == "absent"
+            },
             # What is put back was so a moment ago, and its host has not been touched since.
             "min_available": "0",
             "health": "none",
             # Members that had been let in may have work by now; it ends as the task itself would have let it end.
-            **{key: self._task.args[key] for key in ("drain_timeout", "on_drain_timeout") if key in self._task.args},
+            **{key: self._task.args[key] for key in ("drain_timeout", "on_drain_timeout", "drain_wait") if key in self._task.args},
         }

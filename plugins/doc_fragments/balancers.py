@@ -1,57 +1,79 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options that every module which talks to balancers shares."""
+"""Options that every module which talks to balancers shares, written from the providers' declarations."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Option, Provider
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import (
+    COMMON,
+    PROVIDERS,
+    documented,
+)
+
+
+def _common(option: Option) -> dict[str, Any]:
+    about: dict[str, Any] = {"description": option.sentences, "type": option.type}
+    return about if option.default is None else {**about, "default": option.default}
+
+
+def _own(having: list[tuple[Provider, Option]]) -> dict[str, Any]:
+    """One option of one or several providers."""
+    first = having[0][1]
+    lines = []
+    for provider, option in having:
+        one, *more = option.sentences
+        needed = (
+            " Required." if option.required else "" if option.default is None else f" Defaults to V({option.default})."
+        )
+        lines += [f"For O(balancers[].provider={provider.name}). {one}{needed}", *more]
+    about: dict[str, Any] = {"description": lines, "type": first.type}
+    for key, value in (("elements", first.elements), ("choices", list(first.choices))):
+        if value:
+            about[key] = value
+    return about
+
+
+OPTIONS = {
+    "balancers": {
+        "description": [
+            "The balancers in front of the service. All of them are one operation, contacted side by side."
+        ],
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "suboptions": {
+            **{name: _common(option) for name, option in COMMON.items()},
+            "provider": {
+                "description": ["The kind of balancer."]
+                + [
+                    f"V({provider.name}) is {provider.title}, tried against {provider.verified}."
+                    for provider in PROVIDERS.values()
+                ],
+                "type": "str",
+                "required": True,
+                "choices": sorted(PROVIDERS),
+            },
+            **{name: _own(having) for name, having in documented().items()},
+        },
+    },
+    "pool": {
+        "description": ["The pool, which balancers call backend, upstream, balancer, cluster, service or handler."],
+        "type": "str",
+        "required": True,
+    },
+}
 
 
 class ModuleDocFragment:
     """Read by ansible-doc."""
 
-    DOCUMENTATION = r"""
-options:
-  balancers:
-    description:
-      - The balancers in front of the service. All of them are one operation, contacted side by side.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description:
-          - What the balancer is called in results, messages and journals.
-          - Defaults to O(balancers[].host), else O(balancers[].address), else O(balancers[].socket).
-        type: str
-      host:
-        description:
-          - The inventory host on which the balancer's socket is. The module is run there.
-          - Without it the balancer is talked to from where the task runs.
-        type: str
-      provider:
-        description:
-          - The kind of balancer.
-        type: str
-        required: true
-        choices: [haproxy]
-      socket:
-        description:
-          - Path of HAProxy's runtime API socket, declared as C(stats socket PATH level admin).
-          - Either this or O(balancers[].address).
-        type: path
-      address:
-        description:
-          - C(host:port) of HAProxy's runtime API, declared as C(stats socket ipv4@HOST:PORT level admin).
-          - It has no authentication of its own. Bind it to an address that only the controller reaches.
-        type: str
-      timeout:
-        description:
-          - Seconds for one exchange with the balancer.
-        type: float
-        default: 5.0
-  pool:
-    description:
-      - The pool, which HAProxy calls a backend.
-    type: str
-    required: true
-"""
+    DOCUMENTATION: str
+
+
+# JSON is YAML. Set here, because checkers take what a class body assigns for YAML written out.
+ModuleDocFragment.DOCUMENTATION = json.dumps({"options": OPTIONS})

@@ -56,6 +56,9 @@ balancers:
     version:
       description: The server's own version.
       type: str
+    capabilities:
+      description: What a balancer of this kind can do.
+      type: dict
     pool:
       description: Name of the pool.
       type: str

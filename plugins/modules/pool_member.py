@@ -38,12 +38,20 @@ options:
       - V(enabled) takes new work.
       - V(drained) takes no new work. Clients that are bound to it by a cookie still reach it.
       - V(disabled) takes nothing, bound clients included. This is the state in which a host may be touched.
+      - V(absent) is taken out like V(disabled), and then removed from the pool.
       - V(as_before) is what O(before) says of each member on each balancer.
     type: str
-    choices: [enabled, drained, disabled, as_before]
+    choices: [enabled, drained, disabled, absent, as_before]
+  addresses:
+    description:
+      - Addresses, C(host:port), of members that do not exist yet, by name. They are added to the pool, out of traffic, and then
+        brought to O(state) like any other.
+      - For balancers that can add and remove members.
+    type: dict
+    default: {}
   weight:
     description:
-      - The weight to end with, from 0 to 256 for HAProxy. Left as it is by default.
+      - The weight to end with. Left as it is by default. Each balancer has its own range, such as 0 to 256 for HAProxy.
     type: int
   before:
     description:
@@ -70,6 +78,13 @@ options:
     type: str
     choices: [fail, cut]
     default: fail
+  drain_wait:
+    description:
+      - For balancers that do not tell what is in flight. Seconds within which every request has surely ended. So long is waited
+        instead; what takes longer is cut when the host is touched.
+      - The default V(0) refuses such balancers.
+    type: float
+    default: 0.0
   health:
     description:
       - What a member must show before it is enabled.
@@ -104,7 +119,7 @@ options:
     default: 5.0
 notes:
   - HAProxy counts a member that is being enabled as down until its checks have passed, which shows in its log and its counters of downtime.
-  - HAProxy forgets states and weights when it is reloaded, unless it is given a server state file.
+  - Some balancers forget states and weights when they are restarted or reloaded. What is lost while the task waits is written again.
 seealso:
   - module: zero_downtime.deploy.pool_info
 """
@@ -155,6 +170,9 @@ balancers:
       type: bool
     available:
       description: How many members of the pool take new work now.
+      type: int
+    reasserted:
+      description: How often the balancer had lost what was written, and it was written again.
       type: int
     members:
       description: The members, with what they were and are.

@@ -9,8 +9,9 @@ from typing import Any, Callable
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.health_endpoint import HealthEndpoint
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import balancer_name, balancer_names
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.together import all_or_none
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.on_host import module_on_host, side_by_side
@@ -20,6 +21,7 @@ NOT_FACTS = frozenset(
     "failed msg module_stderr module_stdout rc invocation exception warnings deprecations ansible_facts".split()
 )
 HERE = ""  # the place of balancers that are talked to from where the task runs
+SWITCH = "zero_downtime.deploy.member_switch"
 
 
 class BalancerAction(UseCaseAction):
@@ -45,7 +47,7 @@ class BalancerAction(UseCaseAction):
         try:
             names = balancer_names(entries)
             places = group_by_place(entries)
-            if list(places) == [HERE]:
+            if list(places) == [HERE] and not any(entry["provider"] == HealthEndpoint.provider for entry in entries):
                 return super().run(tmp, task_vars)
             outcomes = [self._as_outcome(result) for result in self._everywhere(places, task_vars)]
             results = all_or_none(
@@ -80,11 +82,29 @@ class BalancerAction(UseCaseAction):
         )
 
     def _at(self, place: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        switched = args["balancers"][0]["provider"] == HealthEndpoint.provider
+        if switched:
+            return self._by_switches(args, task_vars)
         if place != HERE:
             return module_on_host(self, place, task_vars, self.MODULE, args)
         if self.runs_here(args):
             return self.in_process(args)
         return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+
+    def _by_switches(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """In this process, which alone knows the connections to the members' hosts."""
+
+        def reach(requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+            jobs = [
+                lambda host=host, request=request: module_on_host(
+                    self, host, task_vars, SWITCH, {key: value for key, value in request.items() if value is not None}
+                )
+                for host, request in requests.items()
+            ]
+            return dict(zip(requests, side_by_side(jobs)))
+
+        HealthEndpoint.reach = staticmethod(reach)
+        return self.in_process(args)
 
     def _putting_back(
         self, places: dict[str, list[dict[str, Any]]], outcomes: list[dict[str, Any] | DeployError], task_vars: dict[str, Any]
@@ -115,5 +135,13 @@ def group_by_place(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, An
     for entry in entries:
         there = {key: value for key, value in entry.items() if value is not None and key != "host"}
         there["name"] = balancer_name(entry)
-        places.setdefault(entry.get("host") or HERE, []).append(there)
+        place = entry.get("host") or HERE
+        if entry["provider"] == HealthEndpoint.provider:
+            if place != HERE:
+                raise InvalidInput(
+                    f"Balancer {there['name']}: provider {HealthEndpoint.provider} acts on the members' hosts, so it has no `host`. "
+                    "Nothing was touched."
+                )
+            place = there["name"]  # a process of its own: it starts more for the members' hosts
+        places.setdefault(place, []).append(there)
     return places

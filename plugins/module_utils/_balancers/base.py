@@ -6,31 +6,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
+from .._domain.errors import NotApplied, Refused
 from .._domain.members import Change, Member
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a balancer can do, as data: a rollout is held against it before anything is touched.
-
-    :param sticky_drain: a drained member still serves the clients that are bound to it.
-    :param in_flight: it tells how many requests each member has under way.
-    :param weight_range: smallest and largest weight.
-    :param health_readback: it tells whether its own check of a member passes.
-    :param fresh_health: it can be made to forget what it knew of a member's health.
-    :param cut: it can end a member's requests under way.
-    :param survives_reload: states and weights outlive a reload of its configuration.
-    """
-
-    sticky_drain: bool
-    in_flight: bool
-    weight_range: tuple[int, int]
-    health_readback: bool
-    fresh_health: bool
-    cut: bool
-    survives_reload: bool
+from .declaration import Capabilities
 
 
 class Balancer(ABC):
@@ -38,14 +17,14 @@ class Balancer(ABC):
 
     #: the word a user writes for `provider`
     provider: str
-    capabilities: Capabilities
 
-    def __init__(self, name: str, endpoint: str) -> None:
+    def __init__(self, name: str, endpoint: str, capabilities: Capabilities) -> None:
         """
         :param name: what a user calls it.
         :param endpoint: where it is; the same for every task that talks to it, whatever it calls it.
+        :param capabilities: what it can do: as declared, or less where this one is configured so.
         """
-        self.name, self.endpoint = name, endpoint
+        self.name, self.endpoint, self.capabilities = name, endpoint, capabilities
 
     @abstractmethod
     def version(self) -> str:
@@ -63,12 +42,40 @@ class Balancer(ABC):
         """Write `changes` as atomically as the balancer can, read the pool back and return it.
 
         :param distrust: in the same breath, hold these members to be down until checks that begin after this call have
-            passed; they are drained by `changes`.  The last result may be older than the process it speaks of, and
+            passed; they are drained by `changes`, or enabled where the check alone lets them in (`returns_by_check`).  The last result may be older than the process it speaks of, and
             clients that are bound to a drained member reach it as long as it counts as up.
         :raises Refused: when the balancer does not allow it.
         :raises NotApplied: when it accepted the write and did not do it.
         """
 
-    @abstractmethod
     def cut(self, pool: str, names: list[str]) -> None:
         """End the requests that these members have under way."""
+        raise self._cannot("end requests that are under way")
+
+    def add(self, pool: str, name: str, address: str, weight: int | None = None) -> None:
+        """Make a member, out of traffic; at `weight`, or at what the balancer gives by itself.
+
+        :param address: ``host:port``.
+        """
+        raise self._cannot("add members")
+
+    def remove(self, pool: str, names: list[str]) -> None:
+        """Remove members that are out of traffic and have nothing under way."""
+        raise self._cannot("remove members")
+
+    def check_written(self, pool: str, changes: list[Change], members: list[Member], reasons: str) -> None:
+        """Hold what was written against what was read back.
+
+        :param reasons: what usually keeps this balancer from doing it, for the message.
+        :raises NotApplied: naming the first member that is not as written.
+        """
+        now = {member.name: member for member in members}
+        for change in changes:
+            if change.name not in now or change.alters(now[change.name]):
+                found = now[change.name].describe() if change.name in now else "gone"
+                raise NotApplied(
+                    f"Balancer {self.name}: {pool}/{change.name} was to be {change.describe()} and, read back, is {found}. {reasons}"
+                )
+
+    def _cannot(self, what: str) -> Refused:
+        return Refused(f"Balancer {self.name}: provider {self.provider} cannot {what}.")

@@ -21,9 +21,10 @@ import socket
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
-from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
+from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
-from .base import Balancer, Capabilities
+from .base import Balancer
+from .declaration import Capabilities
 
 # srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
 # Bit 0x04 only remembers that the configuration said `disabled`.
@@ -36,6 +37,7 @@ CHECKED = 0x02 | 0x04
 HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
 WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
+IDLE_CONNECTIONS = 30.0  # seconds that connections kept open to an idle member may take to end: 13.7 were seen, on 2.8
 # Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
 LINE = 6000
 SERVERS = 4  # the type of `show stat` that lists servers alone
@@ -72,9 +74,18 @@ class RuntimeApi:
             )
         return answers
 
+    def say(self, command: str) -> str:
+        """Send one command and return all that comes back: some answers lack the empty line at their end.
+
+        :raises Unreachable: as :meth:`ask` does.
+        """
+        return self._exchange(command + "\n").strip()
+
     def stranger(self, command: str, answer: str) -> Unreachable:
         """The error for an answer that no HAProxy gives."""
-        return Unreachable(f"What answers at {self.label} is not HAProxy's runtime API: to `{command}` it said {answer[:200]!r}.")
+        return Unreachable(
+            f"What answers at {self.label} is not HAProxy's runtime API: to `{command}` it said {answer[:200]!r}."
+        )
 
     def _exchange(self, line: str) -> str:
         deadline = Deadline(Clock(), self.timeout)
@@ -121,35 +132,17 @@ class RuntimeApi:
 
 
 class HAProxy(Balancer):
-    """See the module's own text.
-
-    :param options: the balancer's entry: `socket` or `address`, and `timeout`.
-    """
+    """See the module's own text."""
 
     provider = "haproxy"
-    capabilities = Capabilities(
-        sticky_drain=True,
-        in_flight=True,
-        weight_range=(0, 256),
-        health_readback=True,
-        fresh_health=True,
-        cut=True,
-        survives_reload=False,
-    )
 
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        path, address = options.get("socket"), options.get("address")
-        super().__init__(name, os.path.realpath(path) if path else address or "")
-        if bool(path) == bool(address):
-            raise InvalidInput(
-                f"Balancer {name}: provider haproxy takes either `socket` (a path) or `address` (host:port). Nothing was touched."
-            )
+    def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
+        path, address = options["socket"], options["address"]
+        super().__init__(name, os.path.realpath(path) if path else address, capabilities)
         if address:
             _host_and_port(address)
-        timeout = options.get("timeout", 5.0)
-        if not timeout > 0:
-            raise InvalidInput(f"Balancer {name}: `timeout` is {timeout:g} s; it must be more than 0. Nothing was touched.")
-        self.api = RuntimeApi(path, address, timeout)
+        self.server_options = options["server_options"]
+        self.api = RuntimeApi(path, address, options["timeout"])
         # Members that track another, by pool, as last read: they have no result of their own.
         self._following: dict[str, set[str]] = {}
 
@@ -201,23 +194,45 @@ class HAProxy(Balancer):
             commands.append(weight + state if distrust or change.state == ENABLED else state + weight)
         self._write(commands)
         members = self.members(pool)
-        now = {member.name: member for member in members}
-        for change in changes:
-            if change.name not in now or change.alters(now[change.name]):
-                found = now[change.name].describe() if change.name in now else "gone"
-                raise NotApplied(
-                    f"Balancer {self.name}: {pool}/{change.name} was to be {_wanted(change)} and, read back, is {found}. "
-                    "Something else holds it there: a tracked server, name resolution, an agent, or another controller."
-                )
+        self.check_written(
+            pool,
+            changes,
+            members,
+            "Something else holds it there: a tracked server, name resolution, an agent, or another controller.",
+        )
         return members
 
     def cut(self, pool: str, names: list[str]) -> None:
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
 
-    def _write(self, commands: list[list[str]]) -> None:
+    def add(self, pool: str, name: str, address: str, weight: int | None = None) -> None:
+        _check_name("pool", pool)
+        _check_name("member", name)
+        _host_and_port(address)
+        # It starts in maintenance, and its checks start disabled.
+        words = f"{self.server_options} weight {weight}" if weight is not None else self.server_options
+        self._write([[f"add server {pool}/{name} {address} {words}"]], success="New server registered.")
+        if re.search(r"\bcheck\b", words):
+            self._write([[f"enable health {pool}/{name}"]])
+        self._following.pop(pool, None)
+
+    def remove(self, pool: str, names: list[str]) -> None:
+        clock = Clock()
+        deadline = Deadline(clock, IDLE_CONNECTIONS)
+        for name in names:
+            _check_name("member", name)
+            command = f"del server {pool}/{name}"
+            # Connections that are kept open to it, though nothing is under way, count too and end by themselves.
+            while (answer := self.api.say(command)) != "Server deleted.":
+                if "connection" not in answer or deadline.passed:
+                    raise self._refusal(command, answer)
+                clock.sleep(0.1)
+        self._following.pop(pool, None)
+
+    def _write(self, commands: list[list[str]], success: str = "") -> None:
         for line in _lines(commands):
             for command, answer in zip(line, self.api.ask(*line)):
-                if answer.strip():
+                if answer.strip() != success:
                     raise self._refusal(command, answer.strip())
 
     def _refusal(self, command: str, answer: str) -> DeployError:
@@ -291,7 +306,9 @@ def _user() -> str:
 
 def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
     admin = int(state["srv_admin_state"])
-    checked = stat["status"] != "no check" and (bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED)
+    checked = stat["status"] != "no check" and (
+        bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED
+    )
     maintenance = bool(admin & MAINTENANCE)
     said = stat.get("last_chk") or stat.get("check_desc")
     last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], said)))
@@ -310,7 +327,9 @@ def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
 def _check_name(kind: str, name: str) -> None:
     # HAProxy allows no other characters; a `;` or a line end would start another command.
     if not re.fullmatch(r"[A-Za-z0-9_.:-]+", name):
-        raise InvalidInput(f"{name!r} is no name of a {kind}: HAProxy allows letters, digits and _ . : - in it. Nothing was touched.")
+        raise InvalidInput(
+            f"{name!r} is no name of a {kind}: HAProxy allows letters, digits and _ . : - in it. Nothing was touched."
+        )
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -318,9 +337,3 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)
-
-
-def _wanted(change: Change) -> str:
-    state = [] if change.state is None else [change.state]
-    weight = [] if change.weight is None else [f"weight {change.weight}"]
-    return ", ".join(state + weight)

@@ -7,27 +7,74 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from .._domain.errors import InvalidInput
 from .base import Balancer
-from .haproxy import HAProxy
+from .declaration import Option, Provider
+from .declarations import DECLARED
+from .named import Named
 
-# Named one by one, and imported above, because a module is packed for its host from its import statements.
-PROVIDERS: dict[str, type[Balancer]] = {driver.provider: driver for driver in (HAProxy,)}
+PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in DECLARED}
+
+COMMON: dict[str, Option] = {
+    "name": Option(
+        (
+            "What the balancer is called in results, messages and journals.",
+            "Defaults to O(balancers[].host), else to its address, URL, socket or file.",
+        )
+    ),
+    "host": Option(
+        (
+            "The inventory host on which the balancer's socket or files are. The module is run there.",
+            "Without it the balancer is talked to from where the task runs.",
+        )
+    ),
+    "names": Option(
+        (
+            "What this balancer calls the members, by the names that the tasks use. Members that are not in it keep their names.",
+            "For balancers that know members by address alone, and for a service behind balancers of several kinds.",
+        ),
+        type="dict",
+    ),
+    "timeout": Option("Seconds for one exchange with the balancer.", type="float", default=5.0),
+}
+"""What every entry of `balancers` may have."""
+
+# What an entry is called by, best first, when it has no name.
+CALLED_BY = ("name", "host", "address", "url", "socket", "file")
+
+
+def documented() -> dict[str, list[tuple[Provider, Option]]]:
+    """The providers' own options by name, each with those that have it."""
+    options: dict[str, list[tuple[Provider, Option]]] = {}
+    for provider in DECLARED:
+        for name, option in provider.options.items():
+            options.setdefault(name, []).append((provider, option))
+    return options
+
+
+def _spec(option: Option) -> dict[str, Any]:
+    spec: dict[str, Any] = {"type": option.type}
+    for key, value in (("elements", option.elements), ("choices", list(option.choices)), ("no_log", option.secret)):
+        if value:
+            spec[key] = value
+    return spec
+
 
 BALANCER_OPTIONS: dict[str, Any] = {
-    "name": {"type": "str"},
-    "host": {"type": "str"},
+    **{name: _spec(option) for name, option in COMMON.items()},
+    "timeout": {"type": "float", "default": COMMON["timeout"].default},
     "provider": {"type": "str", "required": True, "choices": sorted(PROVIDERS)},
-    "socket": {"type": "path"},
-    "address": {"type": "str"},
-    "timeout": {"type": "float", "default": 5.0},
+    # Defaults of these are a provider's own, see `open_balancer`.
+    **{name: _spec(having[0][1]) for name, having in documented().items()},
 }
 """One entry of the option `balancers`, as argument specification."""
 
 
 def balancer_name(entry: dict[str, Any]) -> str:
     """What a balancer is called in results, messages and the journal."""
-    return str(entry.get("name") or entry.get("host") or entry.get("address") or entry.get("socket") or "balancer")
+    return str(next((entry[key] for key in CALLED_BY if entry.get(key)), "balancer"))
 
 
 def balancer_names(entries: list[dict[str, Any]]) -> list[str]:
@@ -40,10 +87,57 @@ def balancer_names(entries: list[dict[str, Any]]) -> list[str]:
     names = [balancer_name(entry) for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidInput(f"Several balancers are called {', '.join(twice)}: give each a `name` of its own. Nothing was touched.")
+        raise InvalidInput(
+            f"Several balancers are called {', '.join(twice)}: give each a `name` of its own. Nothing was touched."
+        )
     return names
 
 
 def open_balancer(entry: dict[str, Any]) -> Balancer:
-    """The driver for one entry of `balancers`."""
-    return PROVIDERS[entry["provider"]](balancer_name(entry), entry)
+    """The driver for one entry of `balancers`.
+
+    :raises InvalidInput: for options that its provider does not have, or lacks.
+    """
+    name, provider = balancer_name(entry), PROVIDERS[entry["provider"]]
+    _check(name, provider, entry)
+    options = {option: entry.get(option) for option in provider.options}
+    for option, declared in provider.options.items():
+        if options[option] is None:
+            options[option] = declared.default
+    driver: Balancer = provider.driver()(name, provider.capabilities, {**options, "timeout": entry.get("timeout", 5.0)})
+    return Named(driver, entry["names"]) if entry.get("names") else driver
+
+
+def open_nested(name: str, entry: dict[str, Any]) -> Balancer:
+    """The driver for an entry within an entry, whose types nobody has checked yet.
+
+    :param name: of the balancer that it belongs to.
+    """
+    result = ArgumentSpecValidator(BALANCER_OPTIONS).validate(entry)
+    if result.error_messages or entry.get("host"):
+        wrong = result.error_messages or ["it is reached from where the task runs, so it has no `host`"]
+        raise InvalidInput(f"Balancer {name}: `seen_by`: {'; '.join(wrong)}. Nothing was touched.")
+    return open_balancer(result.validated_parameters)
+
+
+def _check(name: str, provider: Provider, entry: dict[str, Any]) -> None:
+    wrong = []
+    given = {option for option, value in entry.items() if value is not None}
+    strange = sorted(given.difference(provider.options, COMMON, ["provider"]))
+    if strange:
+        has = ", ".join(sorted(provider.options)) or "none"
+        wrong.append(f"provider {provider.name} has no `{'`, `'.join(strange)}` (its own options are: {has})")
+    missing = [option for option, declared in provider.options.items() if declared.required and option not in given]
+    if missing:
+        wrong.append(f"provider {provider.name} needs `{'`, `'.join(missing)}`")
+    for group in provider.one_of:
+        if len(given.intersection(group)) != 1:
+            wrong.append(f"provider {provider.name} takes exactly one of `{'`, `'.join(group)}`")
+    for option in sorted(given.intersection(provider.options)):
+        if entry[option] == "":
+            wrong.append(f"`{option}` is empty")
+    timeout = entry.get("timeout", 5.0)
+    if not timeout > 0:
+        wrong.append(f"`timeout` is {timeout:g} s and must be more than 0")
+    if wrong:
+        raise InvalidInput(f"Balancer {name}: {'; '.join(wrong)}. Nothing was touched.")

@@ -10,6 +10,7 @@ from typing import Any
 
 ENABLED, DRAINED, DISABLED = "enabled", "drained", "disabled"
 STATES = (ENABLED, DRAINED, DISABLED)
+ABSENT = "absent"  # no member at all: before it is added, after it is removed
 
 UP, DOWN, STARTING, UNKNOWN = "up", "down", "starting", "unknown"
 
@@ -66,7 +67,7 @@ class Member:
 
     def describe(self) -> str:
         """The member in one line, for a diff."""
-        return f"{self.state}, weight {self.weight}"
+        return self.state if self.state == ABSENT else f"{self.state}, weight {self.weight}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,24 @@ class Change:
             self.weight is not None and self.weight != member.weight
         )
 
+    def describe(self) -> str:
+        """What is wanted, in a few words, for messages."""
+        state = [] if self.state is None else [self.state]
+        weight = [] if self.weight is None else [f"weight {self.weight}"]
+        return ", ".join(state + weight)
 
-def undo(member: Member) -> Change:
-    """The change that brings a member back to how it was seen."""
-    return Change(member.name, member.state, member.weight)
+
+def absent(name: str, address: str = "") -> Member:
+    """A member that is not in the pool.
+
+    :param address: that it is to be added with.
+    """
+    return Member(name, address, ABSENT, 0, UNKNOWN, 0)
+
+
+def undo(member: Member, weighed: bool = True) -> Change:
+    """The change that brings a member back to how it was seen.
+
+    :param weighed: whether its balancer knows weights.
+    """
+    return Change(member.name, member.state, member.weight if weighed else None)

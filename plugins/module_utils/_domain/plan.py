@@ -14,7 +14,8 @@ from typing import Any, Dict
 from . import guard
 from .batches import as_list, batch_sizes, grouped, in_order
 from .errors import InvalidInput
-from .members import ENABLED, Member
+from .members import DISABLED, ENABLED, Member
+from .needs import Asks, unmet
 from .story import listed
 
 
@@ -31,8 +32,8 @@ def rollout_plan(
     :param balancers: what `pool_info` returned.
     :param health: what `health_check` returned for the hosts: ``name``, ``healthy``, ``version``, ``seen``.
     :param known_before: `before` of an unfinished rollout, else empty.
-    :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``no_way_back``
-        (refuse or accept), ``undo_hook`` (whether the user has a hook that undoes).
+    :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``drain_wait``,
+        ``on_drain_timeout``, ``warmup``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user has a hook that undoes).
     :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
         ``before``, and ``problems``: sentences that speak against beginning.
     """
@@ -73,7 +74,9 @@ def states_before(before: dict[str, Any], members: list[str]) -> dict[str, dict[
 
     :param before: of a plan.
     """
-    return {name: {member: of[member] for member in members if member in of} for name, of in before["balancers"].items()}
+    return {
+        name: {member: of[member] for member in members if member in of} for name, of in before["balancers"].items()
+    }
 
 
 TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes
@@ -90,7 +93,12 @@ def way_back(known: dict[str, Any]) -> dict[str, Any]:
     """
     unfinished = known.get("journal")
     if unfinished:
-        return {"version": unfinished["version"], "strategy": unfinished["strategy"], "record": {}, **undo_plan(unfinished)}
+        return {
+            "version": unfinished["version"],
+            "strategy": unfinished["strategy"],
+            "record": {},
+            **undo_plan(unfinished),
+        }
     for done in known["history"]:
         if done["outcome"] in UNDONE:
             break
@@ -206,13 +214,30 @@ def _problems(
                 f"{where} has no member {', '.join(missing)}; its members are {', '.join(members) or 'none'}. "
                 "Set rollout_member where a host has another name there."
             )
+        problems += _unmet(where, balancer, [members[t["member"]] for t in working if t["member"] in members], options)
         blind = [t["member"] for t in working if t["member"] in members and not members[t["member"]]["checked"]]
-        if blind and options["health"] == "fresh":
+        if blind and options["health"] == "fresh" and balancer["capabilities"]["fresh_health"]:
             problems.append(
                 f"{where} has no health check for {', '.join(blind)}, so nothing tells when they may take traffic again. "
                 "Add one, or accept it with traffic_health: none."
             )
     return problems
+
+
+def _unmet(where: str, balancer: dict[str, Any], working: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:
+    """What a rollout asks of the balancer of each of its hosts: leave for good, and come back."""
+    if not working:
+        return []
+    asks = Asks(
+        state=DISABLED,
+        returns=True,
+        health=options["health"],
+        drain_wait=float(options["drain_wait"]),
+        on_drain_timeout=options["on_drain_timeout"],
+        warmup=tuple(int(step) for step in options["warmup"]),
+        own_weights={member["name"]: member["weight"] for member in working},
+    )
+    return unmet(where, balancer["provider"], balancer["capabilities"], asks, prefix="traffic_")
 
 
 def _no_way_back(
@@ -276,5 +301,7 @@ def _too_large(
                     "Make rolling_batches smaller, bring other members back, or lower the minimum."
                 ]
             states = before["balancers"][balancer["name"]]
-            available = left | {name for name in names if states[name]["state"] == ENABLED and states[name]["weight"] > 0}
+            available = left | {
+                name for name in names if states[name]["state"] == ENABLED and states[name]["weight"] > 0
+            }
     return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInput
-from .members import ENABLED, STATES, Change, Member
+from .members import ABSENT, ENABLED, STATES, Change, Member
 
 AS_BEFORE = "as_before"
 
@@ -30,10 +30,11 @@ class Wish:
     before: dict[str, dict[str, Any]]
 
 
-def changes(wish: Wish, members: list[Member], where: str, weight_range: tuple[int, int]) -> list[Change]:
+def changes(wish: Wish, members: list[Member], where: str, weight_range: tuple[int, int] | None) -> list[Change]:
     """One change for each wished-for member, in the order asked for.
 
     :param where: pool and balancer, for messages.
+    :param weight_range: None where members have no weights; what is asked for is then what they have.
     :raises InvalidInput: for unknown members, weights out of range, and nothing to go back to.
     """
     known = {member.name: member for member in members}
@@ -45,7 +46,7 @@ def changes(wish: Wish, members: list[Member], where: str, weight_range: tuple[i
     return [_change(wish, known[name], where, weight_range) for name in wish.names]
 
 
-def _change(wish: Wish, member: Member, where: str, weight_range: tuple[int, int]) -> Change:
+def _change(wish: Wish, member: Member, where: str, weight_range: tuple[int, int] | None) -> Change:
     state, weight = wish.state, wish.weight
     if state == AS_BEFORE:
         known = wish.before.get(member.name)
@@ -54,11 +55,11 @@ def _change(wish: Wish, member: Member, where: str, weight_range: tuple[int, int
                 f"{where}: `before` says nothing of {member.name}, so there is nothing to go back to. Nothing was touched."
             )
         state, earlier = _earlier(known, member.name, where)
-        weight = earlier if weight is None else weight
-    low, high = weight_range
-    if weight is not None and not low <= weight <= high:
+        weight = earlier if weight is None and weight_range else weight
+    if weight is not None and weight_range is not None and not weight_range[0] <= weight <= weight_range[1]:
+        low, high = weight_range
         raise InvalidInput(f"{where}: weight {weight} of {member.name} is outside {low} to {high}. Nothing was touched.")
-    return Change(member.name, state, weight)
+    return Change(member.name, state, None if state == ABSENT else weight)
 
 
 def _earlier(known: Any, name: str, where: str) -> tuple[str, int]:
@@ -66,7 +67,7 @@ def _earlier(known: Any, name: str, where: str) -> tuple[str, int]:
         state, weight = str(known["state"]), int(known["weight"])
     except (KeyError, TypeError, ValueError):
         state, weight = "", 0
-    if state not in STATES:
+    if state not in (*STATES, ABSENT):
         raise InvalidInput(
             f"{where}: `before` of {name} is {known!r} and should be like {{state: enabled, weight: 100}}. Nothing was touched."
         )
@@ -76,16 +77,17 @@ def _earlier(known: Any, name: str, where: str) -> tuple[str, int]:
 def split(wanted: list[Change], members: list[Member]) -> tuple[list[Change], list[Change]]:
     """Part changes into those that keep or take members out, and those that bring members to `enabled`.
 
-    A change of weight alone belongs to the first part: it needs no health and no drain.
+    A change of weight alone belongs to the first part: it needs no health and no drain.  Who is to be absent and is, belongs to none.
     """
     known = {member.name: member for member in members}
     arriving = [c for c in wanted if c.state == ENABLED and known[c.name].state != ENABLED]
     returning = {c.name for c in arriving}
-    return [c for c in wanted if c.name not in returning], arriving
+    gone = {c.name for c in wanted if c.state == ABSENT and known[c.name].state == ABSENT}
+    return [c for c in wanted if c.name not in returning | gone], arriving
 
 
-def warmup_weight(own: int, percent: int, weight_range: tuple[int, int]) -> int:
+def warmup_weight(own: int, percent: int, weight_range: tuple[int, int] | None) -> int:
     """The weight of a warm-up step: a share of the member's own, never so small that nothing arrives."""
-    if own == 0:
-        return 0
+    if own == 0 or weight_range is None:
+        return own
     return max(weight_range[0], 1, own * percent // 100)

@@ -30,6 +30,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
             "name": name,
             "provider": balancer.provider,
             "version": balancer.version(),
+            "capabilities": balancer.capabilities.as_dict(),
             "pool": params["pool"],
             "available": guard.available(members),
             "members": [member.as_dict() for member in members],

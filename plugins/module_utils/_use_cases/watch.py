@@ -9,12 +9,13 @@ from typing import Callable, Iterable
 
 from .._balancers.base import Balancer
 from .._clock import Clock, Deadline
-from .._domain.errors import NotApplied
+from .._domain.errors import NotApplied, Unreachable
 from .._domain.members import Member
 
 # Seconds between two polls: a share of what has been waited so far, so that no wait is longer by more than that share than what it
 # waits for.
 FIRST_POLL, LONGEST_POLL, SHARE = 0.02, 0.25, 0.1
+RESTART = 10.0  # seconds that a balancer may take to come back
 
 
 class Watch:
@@ -23,6 +24,20 @@ class Watch:
     def __init__(self, balancer: Balancer, pool: str, clock: Clock) -> None:
         self.balancer, self.pool, self.clock = balancer, pool, clock
 
+    def read(self, deadline: Deadline) -> list[Member]:
+        """The pool; a balancer that is being restarted does not answer for a moment.
+
+        :raises Unreachable: when it has not answered for as long as a restart takes, or until the deadline.
+        """
+        restart = Deadline(self.clock, min(RESTART, deadline.left))
+        while True:
+            try:
+                return self.balancer.members(self.pool)
+            except Unreachable:
+                if restart.passed:
+                    raise
+                self.clock.sleep(LONGEST_POLL)
+
     def until(
         self,
         names: Iterable[str],
@@ -30,6 +45,7 @@ class Watch:
         in_a_row: int,
         deadline: Deadline,
         seen: list[Member] | None = None,
+        kept: Callable[[list[Member]], list[Member]] = list,
     ) -> tuple[dict[str, float], list[Member]]:
         """Poll until every member has been `content` in as many polls in a row.
 
@@ -37,6 +53,7 @@ class Watch:
         having become idle at the last moment.
 
         :param seen: the pool as it was read a moment ago, which is the first poll.
+        :param kept: called with what was read; writes anew what has got lost, and returns the pool as it is then.
         :return: seconds that each member took (those that made it), and the whole pool as last seen.
         :raises NotApplied: when a member is no longer in the pool.
         """
@@ -45,7 +62,7 @@ class Watch:
         extra = in_a_row - 1
         while True:
             if seen is None:
-                seen = self.balancer.members(self.pool)
+                seen = kept(self.read(deadline))
             gone = {*waiting, *took}.difference(member.name for member in seen)
             if gone:
                 raise NotApplied(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 class App:
@@ -23,8 +24,10 @@ class App:
         self.gate = threading.Event()
         self.health = 200
         self.broken = False
+        self.switch: Path | None = None
         self.checks = 0
         self.served = 0
+        self.holding = 0
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
@@ -54,11 +57,11 @@ class App:
                 status = 500 if app.broken else 200
                 if self.path == "/health":
                     app.count(check=True)
-                    status = 500 if app.broken else app.health
+                    status = 500 if app.broken else 503 if app.is_out else app.health
                 else:
                     app.count()
                     if self.path == "/hold":
-                        app.gate.wait(60)
+                        app.hold()
                 body = app.name.encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -81,6 +84,11 @@ class App:
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
+    @property
+    def is_out(self) -> bool:
+        """Whether the file by which it is taken out of traffic is there."""
+        return self.switch is not None and self.switch.exists()
+
     def count(self, check: bool = False) -> None:
         """Count one request."""
         with self._lock:
@@ -88,6 +96,14 @@ class App:
                 self.checks += 1
             else:
                 self.served += 1
+
+    def hold(self) -> None:
+        """Keep one request until the gate is open."""
+        with self._lock:
+            self.holding += 1
+        self.gate.wait(60)
+        with self._lock:
+            self.holding -= 1
 
     def kill(self) -> None:
         """Die: the port refuses, and connections are reset."""

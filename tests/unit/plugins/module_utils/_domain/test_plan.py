@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import guard, plan
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import (
     ENABLED,
@@ -25,16 +26,34 @@ OPTIONS = {
     "first": [],
     "min_available": "50%",
     "health": "fresh",
+    "drain_wait": 0.0,
+    "on_drain_timeout": "fail",
+    "warmup": [],
     "no_way_back": "refuse",
 }
+CAN_ALL = Capabilities(
+    sticky_drain=True,
+    in_flight=True,
+    weight_range=(0, 256),
+    health_readback=True,
+    fresh_health=True,
+    cut=True,
+    membership=True,
+).as_dict()
 
 
 def member(name, state=ENABLED, weight=100, health="up", checked=True):
     return Member(name, "192.0.2.1:80", state, weight, health, 0, checked).as_dict()
 
 
-def pool(*members, name="lb1"):
-    return {"name": name, "pool": "shop", "members": list(members)}
+def pool(*members, name="lb1", provider="haproxy", **cannot):
+    return {
+        "name": name,
+        "provider": provider,
+        "capabilities": {**CAN_ALL, **cannot},
+        "pool": "shop",
+        "members": list(members),
+    }
 
 
 def targets(*hosts, **domains):
@@ -299,7 +318,9 @@ def test_a_check_that_finds_nobody_healthy_whom_the_balancers_see_well_is_doubte
     hosts, pools, _health = fleet("a", "b", balancers=("lb1", "lb2"))
     nobody = [runs(host, None, healthy=False, seen="HTTP 404.") for host in "ab"]
     (told,) = problems((hosts, pools, nobody))
-    assert told.startswith("rollout_health finds none of the hosts healthy (a: HTTP 404), while every balancer has a, b in traffic")
+    assert told.startswith(
+        "rollout_health finds none of the hosts healthy (a: HTTP 404), while every balancer has a, b in traffic"
+    )
     assert problems((hosts, pools, nobody), no_way_back="accept") == []
     assert problems((hosts, pools, [nobody[0], runs("b", "1.0")])) == []
     for unseen in ({"health": "down"}, {"health": "unknown", "checked": False}, {"state": "disabled"}):

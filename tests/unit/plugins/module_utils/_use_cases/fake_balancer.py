@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer, Capabilities
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.guard import after
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
@@ -29,6 +30,18 @@ class FakeClock(Clock):
         self.time += seconds
 
 
+CAN_ALL = Capabilities(
+    sticky_drain=True,
+    in_flight=True,
+    weight_range=(0, 256),
+    health_readback=True,
+    fresh_health=True,
+    cut=True,
+    survives_reload=True,
+    membership=True,
+)
+
+
 class FakeBalancer(Balancer):
     """Members in a list.
 
@@ -38,18 +51,9 @@ class FakeBalancer(Balancer):
     """
 
     provider = "fake"
-    capabilities = Capabilities(
-        sticky_drain=True,
-        in_flight=True,
-        weight_range=(0, 256),
-        health_readback=True,
-        fresh_health=True,
-        cut=True,
-        survives_reload=False,
-    )
 
     def __init__(self, name="lb", clock=None, members=("m1", "m2", "m3", "m4")):
-        super().__init__(name, f"/fake/{name}")
+        super().__init__(name, f"/fake/{name}", CAN_ALL)
         self.clock = clock or FakeClock()
         self.pool = [Member(each, "192.0.2.1:80", "enabled", 100, "up", 0) for each in members]
         self.wrote = []
@@ -95,6 +99,12 @@ class FakeBalancer(Balancer):
             elif change.state == "enabled" and change.name not in self.distrusted:
                 self.set(change.name, health="up")
         return self.members(pool)  # read back, as real ones do
+
+    def add(self, pool, name, address, weight=None):
+        self.pool.append(Member(name, address, "disabled", 100 if weight is None else weight, "unknown", 0))
+
+    def remove(self, pool, names):
+        self.pool = [member for member in self.pool if member.name not in names]
 
     def cut(self, pool, names):
         self.cuts.append((self.clock.time, names))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -19,6 +20,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
+    CAN_ALL,
     FakeBalancer,
     FakeClock,
 )
@@ -129,12 +131,53 @@ class TestLeaving:
             bring(lb, ["m1"], state="disabled", drain_timeout=0)
         assert lb.clock.time < 1
 
-    def test_a_state_lost_while_waiting_is_no_success(self, bring, lb):
+    def test_a_state_lost_while_waiting_is_written_again(self, bring, lb):
         lb.busy_until = {"m1": 5.0}
-        lb.before_read = lambda lb: lb.clock.time > 2 and lb.set("m1", state="enabled")
-        with pytest.raises(NotApplied, match=r"no longer there \(m1: enabled, weight 100\).*restarted or reloaded"):
+        forgets = iter([False] * 5 + [True])
+        lb.before_read = lambda lb: next(forgets, False) and lb.set("m1", state="enabled")
+        result = bring(lb, ["m1", "m2"], state="disabled")
+        assert [changes for _time, changes in lb.wrote] == [
+            [("m1", "disabled", None), ("m2", "disabled", None)],
+            [("m1", "disabled", None)],
+        ]
+        assert result["balancers"][0]["reasserted"] == 1 and lb["m1"].state == "disabled"
+
+    def test_a_state_that_is_lost_over_and_over_is_no_success(self, bring, lb):
+        lb.busy_until = {"m1": 50.0}
+        lb.before_read = lambda lb: lb.set("m1", state="enabled") if lb.wrote else None
+        with pytest.raises(NotApplied, match=r"no longer there \(m1: enabled, weight 100\).*restarted"):
             bring(lb, ["m1"], state="disabled")
-        assert lb.clock.time < 5
+
+    def test_a_balancer_that_does_not_answer_for_a_moment_is_waited_for(self, bring, lb):
+        lb.busy_until = {"m1": 5.0}
+
+        def restart(lb):
+            if 1 < lb.clock.time < 4:
+                raise Unreachable("nothing listens")
+
+        lb.before_read = restart
+        assert bring(lb, ["m1"], state="disabled")["changed"]
+
+    def test_and_no_longer_than_a_restart_takes(self, bring, lb):
+        lb.busy_until = {"m1": 50.0}
+
+        def dead(lb):
+            if lb.clock.time > 1:
+                raise Unreachable("nothing listens")
+
+        lb.before_read = dead
+        with pytest.raises(Unreachable, match=r"nothing listens What was written could NOT be put back \(m1\)"):
+            bring(lb, ["m1"], state="disabled")
+        assert 11 < lb.clock.time < 13
+
+    def test_where_nobody_tells_what_is_in_flight_time_passes_instead(self, bring, lb):
+        lb.capabilities = replace(CAN_ALL, in_flight=False)
+        with pytest.raises(InvalidInput, match=r"does not tell when .*with `drain_wait`: .*Nothing was touched"):
+            bring(lb, ["m1"], state="disabled")
+        assert lb.wrote == []
+        result = bring(lb, ["m1"], state="disabled", drain_wait=7)
+        assert result["balancers"][0]["members"][0]["waited"] == {"for": "drain_wait", "seconds": 7.0}
+        assert 7 <= lb.clock.time < 7.5
 
     def test_a_weight_alone_is_not_waited_for(self, bring, lb):
         lb.busy_until = {"m1": 99.0}
@@ -414,3 +457,63 @@ class TestOptions:
         with pytest.raises(InvalidInput, match="has no member m9"):
             bring(lb, ["m1", "m9"], state="disabled")
         assert lb.wrote == []
+
+
+class TestMembership:
+    NEW = {"addresses": {"m9": "192.0.2.9:80"}}
+
+    def test_a_new_member_comes_in_by_way_of_a_check(self, bring, lb):
+        promised = bring(lb, ["m9"], check=True, state="enabled", weight=50, **self.NEW)
+        assert len(lb.pool) == 4
+        done = bring(lb, ["m9"], state="enabled", weight=50, **self.NEW)
+        assert states(lb) == {**ALL_ENABLED, "m9": ("enabled", 50)} and lb["m9"].address == "192.0.2.9:80"
+        assert lb.wrote[0] == (0.0, [("m9", "drained", 50)]) and lb.clock.time > 1
+        assert promised["diff"] == done["diff"]
+        assert done["diff"]["before"] == "lb app/m9: absent\n"
+        assert not bring(lb, ["m9"], state="enabled", weight=50, **self.NEW)["changed"]
+
+    def test_one_that_never_passes_its_check_is_gone_again(self, bring, lb):
+        lb.heals = {"m9": None}
+        with pytest.raises(TimedOut, match=r"as they were before \(m9\)"):
+            bring(lb, ["m9"], state="enabled", **self.NEW)
+        assert states(lb) == ALL_ENABLED
+
+    def test_a_new_member_may_wait_outside(self, bring, lb):
+        bring(lb, ["m9", "m1"], state="disabled", **self.NEW)
+        assert (lb["m9"].state, lb["m1"].state) == ("disabled", "disabled")
+
+    def test_who_is_to_go_is_drained_before(self, bring, lb):
+        lb.busy_until = {"m1": 3.0}
+        promised = bring(lb, ["m1", "m7"], check=True, state="absent")
+        assert states(lb) == ALL_ENABLED
+        done = bring(lb, ["m1", "m7"], state="absent")
+        assert lb.clock.time > 3 and lb.wrote == [(0.0, [("m1", "disabled", None)])]
+        assert [member.name for member in lb.pool] == ["m2", "m3", "m4"]
+        assert promised["diff"] == done["diff"] and promised["changed"] is done["changed"] is True
+        assert not bring(lb, ["m1", "m7"], state="absent")["changed"]
+
+    def test_the_guard_counts_who_is_to_go(self, bring, lb):
+        with pytest.raises(Refused):
+            bring(lb, ["m1"], state="absent", min_available=4)
+        assert states(lb) == ALL_ENABLED
+
+    def test_when_the_other_balancer_fails_who_was_removed_is_back(self, bring, lb):
+        other = FakeBalancer("lb2", lb.clock)
+        other.remove = refuse
+        with pytest.raises(Refused, match="Balancer lb is as it was before"):
+            bring([lb, other], ["m1"], state="absent")
+        assert states(lb) == states(other) == ALL_ENABLED
+
+    def test_a_balancer_that_cannot_says_so(self, bring, lb):
+        lb.capabilities = replace(CAN_ALL, membership=False)
+        for options in ({"members": ["m9"], "state": "enabled", **self.NEW}, {"members": ["m1"], "state": "absent"}):
+            with pytest.raises(InvalidInput, match=r"provider fake cannot add or remove members.*Nothing was touched"):
+                bring(lb, **options)
+
+    def test_addresses_of_others_are_a_mistake(self, bring, lb):
+        with pytest.raises(InvalidInput, match="`addresses` names m9, which `members` does not"):
+            bring(lb, ["m1"], state="enabled", **self.NEW)
+
+
+def refuse(pool, names):
+    raise Refused("no")

@@ -1,0 +1,111 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A balancer's configuration file: replaced in one step, as its owner left it in all but content, and put back when need be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from typing import Iterator
+
+from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
+
+
+class ConfigFile:
+    """One file that a balancer reads, and that people and other tools may write too.
+
+    :param path: of the file; a link is followed, and stays.
+    :param aside: the directory in which the new content is written before it is renamed into place; that of the file by default.
+        For balancers that watch the file's own directory it must be another one of the same file system.
+    """
+
+    def __init__(self, path: str, aside: str | None = None) -> None:
+        self.path = os.path.realpath(path)
+        self.aside = aside or os.path.dirname(self.path)
+
+    def read(self) -> str:
+        """The content.
+
+        :raises Unreachable: when it cannot be read, or is no text.
+        """
+        try:
+            with open(self.path, encoding="utf-8", newline="") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise Unreachable("There is no file %s." % self.path) from None
+        except UnicodeDecodeError:
+            raise Unreachable("%s is no text file (UTF-8)." % self.path) from None
+        except OSError as error:
+            raise Unreachable(
+                "%s cannot be read: %s. Use `become`, or let this user read it." % (self.path, error.strerror)
+            ) from None
+
+    @contextlib.contextmanager
+    def replaced(self, old: str, new: str) -> Iterator[None]:
+        """Put `new` in place of `old` for good; when the ``with`` block raises, `old` is put back.
+
+        :raises Refused: when this user may not write there.
+        :raises NotApplied: when the file is no longer what `old` says: somebody else has written it meanwhile.
+        """
+        if self.read() != old:
+            raise NotApplied(
+                "%s was changed by somebody else while we worked on it. Nothing was written; run the task again."
+                % self.path
+            )
+        self._put(new)
+        try:
+            yield
+        except BaseException:
+            if self.read() == new:  # else somebody has written it since, and their version stays
+                self._put(old)
+            raise
+
+    def _put(self, content: str) -> None:
+        temporary = ""
+        try:
+            was = os.stat(self.path)
+            descriptor, temporary = tempfile.mkstemp(
+                prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside
+            )
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # Owner first: a change of owner may clear bits of the mode. Extended attributes carry SELinux's label.
+            if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(temporary, was.st_uid, was.st_gid)
+            shutil.copystat(self.path, temporary)
+            os.utime(temporary)
+            os.rename(temporary, self.path)
+            temporary = ""
+        except OSError as error:
+            raise Refused(
+                "%s cannot be replaced: %s. Use `become`, or let this user write to %s. What stood there before is as it was."
+                % (self.path, error.strerror or error, self.aside)
+            ) from None
+        finally:
+            if temporary:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+        self._sync()
+
+    def _sync(self) -> None:
+        with contextlib.suppress(OSError):  # some network file systems cannot sync a directory, and need not
+            directory = os.open(os.path.dirname(self.path), os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+
+
+def absolute(option: str, path: str) -> str:
+    """`path`, when it is absolute.
+
+    :raises InvalidInput: naming the option.
+    """
+    if not os.path.isabs(path):
+        raise InvalidInput("`%s` is to be an absolute path, not %r. Nothing was touched." % (option, path))
+    return path

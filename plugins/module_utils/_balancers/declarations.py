@@ -1,0 +1,120 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every kind of balancer there is, what it can do and what it must be told.
+
+A driver is imported inside a function, so that a module on a host loads the one it needs; the import statement itself must
+stand here, because from such statements Ansible works out what to pack.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .declaration import Capabilities, Option, Provider
+
+
+def _haproxy() -> Any:
+    from .haproxy import HAProxy
+
+    return HAProxy
+
+
+def _health_endpoint() -> Any:
+    from .health_endpoint import HealthEndpoint
+
+    return HealthEndpoint
+
+
+DECLARED = (
+    Provider(
+        name="haproxy",
+        title="HAProxy",
+        driver=_haproxy,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            in_flight=True,
+            weight_range=(0, 256),
+            health_readback=True,
+            fresh_health=True,
+            cut=True,
+            membership=True,
+        ),
+        options={
+            "socket": Option(
+                "Path of the runtime API's socket, declared as C(stats socket PATH level admin).", type="path"
+            ),
+            "address": Option(
+                (
+                    "C(host:port) of the runtime API, declared as C(stats socket ipv4@HOST:PORT level admin).",
+                    "It has no authentication of its own. Bind it to an address that only the controller reaches.",
+                )
+            ),
+            "server_options": Option(
+                "The words of a server line that an added member gets, beside its name and address. `default-server` is not applied to it.",
+                default="check inter 2s",
+            ),
+        },
+        one_of=(("socket", "address"),),
+        verified="HAProxy 2.6, 2.8 and 3.0",
+        remarks={
+            "weight_range": "0 and 100% alone with static algorithms",
+            "survives_reload": "with a server state file",
+            "membership": "until the next reload",
+        },
+    ),
+    Provider(
+        name="health_endpoint",
+        title="a member that fails its balancer's health check",
+        driver=_health_endpoint,
+        capabilities=Capabilities(survives_reload=True, returns_by_check=True),
+        options={
+            "hosts": Option(
+                (
+                    "The members' hosts in the inventory.",
+                    "By default all members that O(balancers[].seen_by) have, which then have the names of their hosts; see O(balancers[].names).",
+                ),
+                type="list",
+                elements="str",
+            ),
+            "file": Option(
+                (
+                    "Path of a file on the member's host. While it is there, the health check must fail.",
+                    "Either this, O(balancers[].url), or O(balancers[].take_out) with its siblings.",
+                ),
+                type="path",
+            ),
+            "url": Option(
+                "An address that the member's host asks. PUT takes it out, DELETE brings it back, GET answers 200 or 404."
+            ),
+            "take_out": Option(
+                "A program on the member's host, with its arguments, that takes it out.", type="list", elements="str"
+            ),
+            "bring_back": Option("The program that brings it back.", type="list", elements="str"),
+            "is_out": Option(
+                "The program that tells. It ends with 0 for out and with 1 for in.", type="list", elements="str"
+            ),
+            "seen_by": Option(
+                (
+                    "The balancers that check the members, each an entry as in O(balancers). They are only read.",
+                    "They are reached from where the task runs, so they have no C(host).",
+                    "Without them nothing tells what is in flight or healthy: see O(drain_wait) and O(health).",
+                ),
+                type="list",
+                elements="dict",
+            ),
+            "notice": Option(
+                "Seconds that the balancer may take to notice. Without O(balancers[].seen_by), seconds that are always waited.",
+                type="float",
+                default=10.0,
+            ),
+        },
+        one_of=(("file", "url", "take_out"),),
+        verified="HAProxy and Caddy as the balancers that are read",
+        remarks={
+            "in_flight": "as the balancers that are read",
+            "health_readback": "as the balancers that are read",
+            "fresh_health": "where balancers are read",
+        },
+    ),
+)

@@ -1,0 +1,197 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP to a balancer's own interface: over TCP, TLS or a unix socket, each exchange within one deadline.
+
+Built on ``http.client``, because it must run on a host that has nothing but Python, reach unix sockets, and bound the exchange
+as a whole rather than each wait; see `_health/connecting.py`.  A proxy of the environment is not used.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any, Mapping
+from urllib.parse import urlsplit
+
+from .._clock import Clock, Deadline
+from .._domain.errors import InvalidInput, Unreachable
+from .._health.connecting import TIMEOUTS, NoConnection, TimedSocket, broken, connect, no_answer, time_left
+
+LARGEST = 64 * 1024 * 1024  # bytes of an answer; a pool of a thousand members takes about one megabyte
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    :param headers: names in lower case.
+    """
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        :raises ValueError: when it is none.
+        """
+        return json.loads(self.text)
+
+
+class HttpApi:
+    """One balancer's HTTP interface.
+
+    :param title: what the thing is called in messages, such as ``Envoy's admin interface``.
+    :param url: ``http://…`` or ``https://…``; None with `socket_path`.
+    :param socket_path: of a unix socket.
+    :param headers: sent with every request.
+    :param ca: a file of certificates to trust instead of the system's.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        timeout: float,
+        url: str | None = None,
+        socket_path: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        verify: bool = True,
+        ca: str | None = None,
+    ) -> None:
+        self.title, self.timeout, self.socket_path = title, timeout, socket_path
+        self.headers = dict(headers or {})
+        self.host, self.port, self.path, self.secure = "localhost", 80, "", False
+        if url is not None:
+            self._locate(url)
+        self.endpoint = socket_path or "%s://%s:%d%s" % (
+            "https" if self.secure else "http",
+            self.host,
+            self.port,
+            self.path,
+        )
+        if username is not None:
+            pair = "%s:%s" % (username, password or "")
+            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        self._context = _context(verify, ca) if self.secure else None
+
+    def _locate(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.query
+            or parts.fragment
+        ):
+            # The URL itself is not repeated: somebody may have put a password in it.
+            raise InvalidInput(
+                "The URL of %s is to be http://host:port or https://host:port, perhaps with a path, and nothing else in it. "
+                "Credentials have options of their own. Nothing was touched." % self.title
+            )
+        self.secure = parts.scheme == "https"
+        self.host, self.port, self.path = parts.hostname, port or (443 if self.secure else 80), parts.path.rstrip("/")
+
+    def ask(
+        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One request over a connection of its own.
+
+        :param path: below the URL, with its query, percent-encoded.
+        :return: whatever the answer's status is.
+        :raises Unreachable: when there is no complete answer in time, with the reason.
+        """
+        deadline = Deadline(Clock(), self.timeout)
+        data = body.encode() if isinstance(body, str) else body
+        try:
+            connection = self._connect(deadline)
+            try:
+                return self._exchange(connection, deadline, method, self.path + path, data, headers or {})
+            finally:
+                connection.close()
+        except NoConnection as error:
+            raise self._unreachable(str(error)) from None
+        except TIMEOUTS:
+            raise self._unreachable(no_answer(deadline)) from None
+        except http.client.HTTPException as error:
+            raise self._unreachable("the answer is not HTTP, or was cut off (%s)" % type(error).__name__) from None
+        except ssl.SSLCertVerificationError as error:
+            raise self._unreachable("its certificate is not trusted: %s" % error.verify_message.rstrip(".")) from None
+        except OSError as error:
+            raise self._unreachable(broken(error)) from None
+
+    def stranger(self, request: str, found: str) -> Unreachable:
+        """The error for an answer that this balancer never gives."""
+        return Unreachable(
+            "What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, found[:200])
+        )
+
+    def _unreachable(self, why: str) -> Unreachable:
+        return Unreachable("%s at %s: %s. Is it running, and reachable from here?" % (self.title, self.endpoint, why))
+
+    def _connect(self, deadline: Deadline) -> socket.socket:
+        if self.socket_path is None:
+            connection = connect(self.host, self.port, deadline)
+            if self._context is None:
+                return connection
+            connection.settimeout(time_left(deadline))
+            return self._context.wrap_socket(connection, server_hostname=self.host)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(time_left(deadline))
+            connection.connect(self.socket_path)
+        except FileNotFoundError:
+            connection.close()
+            raise NoConnection("there is no such socket") from None
+        except PermissionError:
+            connection.close()
+            raise NoConnection("this user may not open it; use `become`, or widen the socket's mode or group") from None
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _exchange(
+        self,
+        connection: socket.socket,
+        deadline: Deadline,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        client = http.client.HTTPConnection(self.host, self.port)
+        client.default_port = 443 if self.secure else 80
+        client.sock = TimedSocket(connection, deadline)  # type: ignore[assignment]
+        client.request(method, target, body=body, headers={**self.headers, **headers, "Connection": "close"})
+        answer = client.getresponse()
+        promised = answer.length
+        data = answer.read(LARGEST)
+        if promised is not None and len(data) < promised:
+            raise http.client.IncompleteRead(data, promised - len(data))
+        received = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, received, data.decode("utf-8", "replace"))
+
+
+def _context(verify: bool, ca: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise InvalidInput(
+            "The certificates in %s cannot be read: %s. Nothing was touched." % (ca, error.strerror or error)
+        ) from None
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,56 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A balancer whose members are called by other names than its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .._domain.errors import InvalidInput
+from .._domain.members import Change, Member
+from .base import Balancer
+
+
+class Named(Balancer):
+    """Passes everything on to `driver`, translating the members' names both ways.
+
+    :param names: a task's name to the balancer's own; members that are not in it keep theirs.
+    """
+
+    def __init__(self, driver: Balancer, names: dict[str, Any]) -> None:
+        super().__init__(driver.name, driver.endpoint, driver.capabilities)
+        self.driver = driver
+        self.provider = driver.provider
+        self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
+        self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
+        if len(self._ours) < len(self._theirs):
+            raise InvalidInput(
+                f"Balancer {driver.name}: `names` gives several members the same name. Nothing was touched."
+            )
+
+    def version(self) -> str:
+        return self.driver.version()
+
+    def members(self, pool: str) -> list[Member]:
+        return self._back(self.driver.members(pool))
+
+    def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
+        theirs = [replace(change, name=self._name(change.name)) for change in changes]
+        return self._back(self.driver.apply(pool, theirs, distrust))
+
+    def cut(self, pool: str, names: list[str]) -> None:
+        self.driver.cut(pool, [self._name(name) for name in names])
+
+    def add(self, pool: str, name: str, address: str, weight: int | None = None) -> None:
+        self.driver.add(pool, self._name(name), address, weight)
+
+    def remove(self, pool: str, names: list[str]) -> None:
+        self.driver.remove(pool, [self._name(name) for name in names])
+
+    def _name(self, ours: str) -> str:
+        return self._theirs.get(ours, ours)
+
+    def _back(self, members: list[Member]) -> list[Member]:
+        return [replace(member, name=self._ours.get(member.name, member.name)) for member in members]

@@ -1,0 +1,84 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked of a balancer, held against what it can do, before anything is touched.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from .members import DRAINED
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What is to be done with members of a pool.
+
+    :param state: that members leave to, if any leave.
+    :param returns: whether members come back.
+    :param weight: that is to be written, if any.
+    :param membership: whether members are to be added or removed.
+    :param warmup: percents of a member's own weight.
+    :param own_weights: of those that come back, by name.
+    """
+
+    state: str | None = None
+    returns: bool = False
+    weight: int | None = None
+    membership: bool = False
+    health: str = "none"
+    drain_wait: float = 0.0
+    on_drain_timeout: str = "fail"
+    warmup: tuple[int, ...] = ()
+    own_weights: Mapping[str, int] = field(default_factory=dict)
+
+
+def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix: str = "") -> list[str]:
+    """Sentences, one for each thing that is asked for and cannot be had, with the option that accepts it.
+
+    :param where: the balancer, for the message.
+    :param can: capabilities, as `pool_info` returns them.
+    :param prefix: of the options' names where the user sets them: `traffic_` in the roles.
+    """
+    problems: list[str] = []
+    who = f"{where}: provider {provider}"
+    if asks.state == DRAINED and not can["sticky_drain"]:
+        problems.append(
+            f"{who} has no state between enabled and disabled, so members cannot be `drained`. Use `disabled`."
+        )
+    if asks.membership and not can["membership"]:
+        problems.append(f"{who} cannot add or remove members. Do it in the balancer's configuration.")
+    if asks.state is not None and not can["in_flight"] and not asks.drain_wait:
+        problems.append(
+            f"{who} does not tell when a member has nothing in flight any more. Say within how many seconds every request has surely "
+            f"ended, with `{prefix}drain_wait`: so long is waited, and what takes longer is cut."
+        )
+    if asks.state is not None and asks.on_drain_timeout == "cut" and not can["cut"]:
+        problems.append(f"{who} cannot end requests that are under way. Use `{prefix}on_drain_timeout: fail`.")
+    if asks.returns and asks.health == "fresh" and not can["fresh_health"]:
+        shown = "whether its check, begun anew, passes" if can["health_readback"] else "whether a member is healthy"
+        problems.append(
+            f"{who} does not tell {shown}, so members would return on the word of the host's own check alone. "
+            f"Accept that with `{prefix}health: none`."
+        )
+    if can["weight_range"] is None and (asks.warmup or asks.weight is not None):
+        option = f"{prefix}warmup" if asks.warmup else "weight"
+        problems.append(
+            f"{who} has no weights, or none as it is configured, so `{option}` cannot be done. Leave it out."
+        )
+    elif asks.returns and asks.warmup:
+        problems += _too_light(who, asks, can["weight_range"][0], prefix)
+    return problems
+
+
+def _too_light(who: str, asks: Asks, low: int, prefix: str) -> list[str]:
+    """A step that comes out as the weight itself, or as that of the step before, is no step."""
+    least = max(low, 1)
+    for name, own in asks.own_weights.items():
+        if 0 < own and own * asks.warmup[0] // 100 < least and own <= least:
+            return [
+                f"{who}: {name} has weight {own}, the smallest there is, so a warm-up ({prefix}warmup: {list(asks.warmup)}) would change "
+                f"nothing. Give the members larger weights, for example 100, or leave `{prefix}warmup` out."
+            ]
+    return []
