@@ -103,7 +103,11 @@ class HealthEndpoint(Balancer):
         leaving = [change.name for change in changes if change.state == DISABLED]
         arriving = [change.name for change in changes if change.state == ENABLED]
         self._turn(leaving, OUT)
-        self._until_noticed(pool, leaving)
+        try:
+            self._until_noticed(pool, leaving)
+        except NotApplied:
+            self._turn(leaving, IN)
+            raise
         if distrust:
             # A member that the balancer still, or already, holds to be healthy would return on the word of an old check.
             self._until_noticed(pool, [name for name in arriving if self._out.get(name)])

@@ -273,6 +273,33 @@ def test_from_a_host_that_is_rolled_over(site):
     assert done["changed"] and site.states() == ["disabled", "disabled"]
 
 
+def test_a_switch_is_turned_on_the_members_own_host(site, apps):
+    # Its host is reached as any host of the inventory; the balancer is only read, with a socket that could not write.
+    site.hosts["m1"] = dict(site.hosts["app1"])
+    seers = [{"provider": "haproxy", "socket": str(rig.operator_socket)} for rig in (site.lb1, site.lb2)]
+    entry = {"name": "switches", "provider": "health_endpoint", "file": str(apps["m1"].switch), "seen_by": seers}
+    options = {"balancers": [entry], "pool": "app", "members": ["m1"]}
+    promised, out, again = [
+        site.play({"pool_member": {**options, "state": "disabled"}}, check=check)[0] for check in (True, False, False)
+    ]
+    assert (promised["changed"], out["changed"], again["changed"]) == (True, True, False)
+    assert promised["diff"] == out["diff"]
+    assert [rig.members()["m1"].health for rig in (site.lb1, site.lb2)] == ["down", "down"]
+    back, wrong, lost = site.play(
+        {"pool_member": {**options, "state": "enabled"}},
+        {"pool_member": {**options, "balancers": [{**entry, "host": "lb1"}], "state": "disabled"}},
+        {"pool_member": {**options, "members": ["m2"], "state": "disabled"}},
+    )
+    assert back["changed"] and [rig.members()["m1"].health for rig in (site.lb1, site.lb2)] == ["up", "up"]
+    assert "so it has no `host`" in wrong["msg"]
+    assert "m2: There is no host 'm2' in the inventory" in lost["msg"]
+    assert not apps["m1"].switch.exists()
+    (alone,) = site.play(
+        {"zero_downtime.deploy.member_switch": {"file": str(apps["m1"].switch), "state": "out"}}, hosts="m1"
+    )
+    assert (alone["changed"], alone["state"]) == (True, "out") and apps["m1"].switch.exists()
+
+
 def test_async_is_refused_rather_than_ignored(site):
     (failed,) = site.play(
         {
