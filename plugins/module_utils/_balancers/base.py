@@ -63,6 +63,12 @@ class Balancer(ABC):
         """Remove members that are out of traffic and have nothing under way."""
         raise self._cannot("remove members")
 
+    def persist(self, pool: str, check_mode: bool = False) -> bool:
+        """Let a restart bring the members back as they are now; whether anything had to be, or would be, written for that."""
+        if self.capabilities.survives_reload:
+            return False
+        raise self._cannot("keep states and weights beyond a restart as it is configured here")
+
     def check_written(self, pool: str, changes: list[Change], members: list[Member], reasons: str) -> None:
         """Hold what was written against what was read back.
 

@@ -63,10 +63,17 @@ class ConfigFile:
                 self._put(old)
             raise
 
+    def write(self, content: str) -> None:
+        """Put `content` there whatever stood there before; a new file may be read by everybody.
+
+        :raises Refused: when this user may not write there.
+        """
+        self._put(content)
+
     def _put(self, content: str) -> None:
         temporary = ""
         try:
-            was = os.stat(self.path)
+            was = os.stat(self.path) if os.path.exists(self.path) else None
             descriptor, temporary = tempfile.mkstemp(
                 prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside
             )
@@ -75,10 +82,13 @@ class ConfigFile:
                 file.flush()
                 os.fsync(file.fileno())
             # Owner first: a change of owner may clear bits of the mode. Extended attributes carry SELinux's label.
-            if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+            if was is None:
+                os.chmod(temporary, 0o644)
+            elif (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
                 os.chown(temporary, was.st_uid, was.st_gid)
-            shutil.copystat(self.path, temporary)
-            os.utime(temporary)
+            if was is not None:
+                shutil.copystat(self.path, temporary)
+                os.utime(temporary)
             os.rename(temporary, self.path)
             temporary = ""
         except OSError as error:

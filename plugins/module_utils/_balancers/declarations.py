@@ -50,6 +50,13 @@ DECLARED = (
                     "It has no authentication of its own. Bind it to an address that only the controller reaches.",
                 )
             ),
+            "state_file": Option(
+                (
+                    "Path, on the balancer's host, of the file that HAProxy's C(server-state-file) names, with C(load-server-state-from-file global).",
+                    "The states of all servers are written there after each change, so that a reload or a restart brings them back.",
+                ),
+                type="path",
+            ),
             "server_options": Option(
                 "The words of a server line that an added member gets, beside its name and address. `default-server` is not applied to it.",
                 default="check inter 2s",
@@ -59,7 +66,7 @@ DECLARED = (
         verified="HAProxy 2.6, 2.8 and 3.0",
         remarks={
             "weight_range": "0 and 100% alone with static algorithms",
-            "survives_reload": "with a server state file",
+            "survives_reload": "yes with `state_file`",
             "membership": "until the next reload",
         },
     ),

@@ -18,12 +18,14 @@ import io
 import os
 import re
 import socket
+from dataclasses import replace
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
 from .base import Balancer
+from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
 
 # srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
@@ -138,10 +140,12 @@ class HAProxy(Balancer):
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         path, address = options["socket"], options["address"]
+        capabilities = replace(capabilities, survives_reload=bool(options["state_file"]))
         super().__init__(name, os.path.realpath(path) if path else address, capabilities)
         if address:
             _host_and_port(address)
         self.server_options = options["server_options"]
+        self.state_file = ConfigFile(absolute("state_file", options["state_file"])) if options["state_file"] else None
         self.api = RuntimeApi(path, address, options["timeout"])
         # Members that track another, by pool, as last read: they have no result of their own.
         self._following: dict[str, set[str]] = {}
@@ -194,6 +198,8 @@ class HAProxy(Balancer):
             commands.append(weight + state if distrust or change.state == ENABLED else state + weight)
         self._write(commands)
         members = self.members(pool)
+        if self.state_file:
+            self.persist(pool)
         self.check_written(
             pool,
             changes,
@@ -204,6 +210,23 @@ class HAProxy(Balancer):
 
     def cut(self, pool: str, names: list[str]) -> None:
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
+
+    def persist(self, pool: str, check_mode: bool = False) -> bool:
+        if self.state_file is None:
+            return super().persist(pool, check_mode)
+        # Of all pools: the file is one for the whole process.
+        (states,) = self.api.ask("show servers state")
+        if not states.startswith("1\n# be_id "):
+            raise self.api.stranger("show servers state", states)
+        try:
+            known = self.state_file.read()
+        except Unreachable:
+            known = ""
+        if _lasting(known) == _lasting(states):
+            return False
+        if not check_mode:
+            self.state_file.write(states + "\n")
+        return True
 
     def add(self, pool: str, name: str, address: str, weight: int | None = None) -> None:
         _check_name("pool", pool)
@@ -287,6 +310,14 @@ def _state_rows(text: str) -> Iterator[dict[str, str]]:
     header = lines[0].lstrip("# ").split()
     for line in lines[1:]:
         yield dict(zip(header, line.split()))
+
+
+def _lasting(text: str) -> list[tuple[str | None, ...]]:
+    """Of the states of all servers what somebody has set."""
+    if not text.startswith("1\n# be_id "):
+        return []
+    columns = ("be_name", "srv_name", "srv_addr", "srv_port", "srv_admin_state", "srv_uweight")
+    return [tuple(row.get(column) for column in columns) for row in _state_rows(text)]
 
 
 def _stat_rows(text: str) -> Iterator[dict[str, str]]:

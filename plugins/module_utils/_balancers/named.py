@@ -49,6 +49,9 @@ class Named(Balancer):
     def remove(self, pool: str, names: list[str]) -> None:
         self.driver.remove(pool, [self._name(name) for name in names])
 
+    def persist(self, pool: str, check_mode: bool = False) -> bool:
+        return self.driver.persist(pool, check_mode)
+
     def _name(self, ours: str) -> str:
         return self._theirs.get(ours, ours)
 

@@ -19,7 +19,8 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import place
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, POOL, read, set_pool
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.marks import OUT
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
 
 FORK = multiprocessing.get_context("fork")
 

@@ -24,6 +24,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clie
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
     POOL,
     Server,
+    persist,
     read,
     set_pool,
     until,
@@ -139,6 +140,53 @@ def test_a_static_algorithm_refuses_weights_in_between_and_everything_is_put_bac
     set_pool(rig.entry(), ["m1"], state="enabled")
     set_pool(rig.entry(), ["m1"], weight=0)
     assert rig.members()["m1"].weight == 0
+
+
+STATE_FILE = "server-state-file {path}", "load-server-state-from-file global"
+
+
+def keeping(make_haproxy):
+    """A balancer with a server state file, and its entry."""
+    rig = make_haproxy()
+    path = rig.directory / "server-state"
+    configuration = rig._configuration
+    in_global, in_defaults = STATE_FILE
+    rig._configuration = lambda: (
+        configuration()
+        .replace("global\n", f"global\n    {in_global.format(path=path)}\n")
+        .replace("defaults\n", f"defaults\n    {in_defaults}\n")
+    )
+    rig.restart()
+    rig.all_up()
+    return rig, rig.entry(state_file=str(path)), path
+
+
+def test_with_a_state_file_a_restart_changes_nothing(make_haproxy):
+    rig, entry, path = keeping(make_haproxy)
+    set_pool(entry, ["m1"], state="disabled")
+    set_pool(entry, ["m2"], state="drained", weight=30)
+    before = rig.written()
+    assert before["m1"] == ("disabled", 100) and before["m2"] == ("drained", 30)
+    rig.restart()
+    assert rig.written() == before
+    set_pool(entry, ["m1", "m2"], state="enabled", weight=100)
+    rig.restart()
+    assert set(rig.written().values()) == {("enabled", 100)}
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_was_set_by_hand_is_kept_on_request(make_haproxy):
+    rig, entry, path = keeping(make_haproxy)
+    rig.ask(f"set server {POOL}/m3 state maint")
+    assert persist(entry, check=True)["changed"] and not path.exists()
+    assert persist(entry)["changed"] and not persist(entry)["changed"]
+    rig.restart()
+    assert rig.members()["m3"].state == "disabled"
+
+
+def test_without_one_nothing_can_be_kept(proxy):
+    with pytest.raises(Refused, match="cannot keep states and weights beyond a restart as it is configured here"):
+        persist(proxy.entry())
 
 
 def test_members_come_and_go(make_haproxy, apps):

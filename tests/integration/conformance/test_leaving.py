@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import TimedOut
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.marks import OUT
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import set_pool, until
 
 
 def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):

@@ -9,7 +9,8 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, POOL, read, set_pool
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.marks import OUT
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
 
 
 def test_a_pool_in_the_words_of_the_design(rig, apps):

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, TimedOut
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import OUT, read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.marks import OUT
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import read, set_pool, until
 
 
 def asked_at_least(load, more):

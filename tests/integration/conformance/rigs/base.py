@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
@@ -24,11 +23,13 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
+    persist_pool,
+    read_pool,
+    set_members,
+)
 
 POOL = "app"
-# The states of a member that is out, for tests of each.
-OUT = [pytest.param("drained", marks=pytest.mark.needs("sticky_drain")), "disabled"]
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,11 @@ def set_pool(
 def read(entries: list[dict[str, Any]] | dict[str, Any], pool: str = POOL) -> dict[str, Any]:
     """Do what the module `pool_info` does, in this process."""
     return _call(read_pool, {"balancers": entries, "pool": pool})
+
+
+def persist(entry: dict[str, Any], check: bool = False) -> dict[str, Any]:
+    """Do what the module `pool_persistence` does, in this process."""
+    return _call(persist_pool, {"balancers": entry, "pool": POOL}, check)
 
 
 def _call(use_case: Any, options: dict[str, Any], check: bool = False) -> dict[str, Any]:

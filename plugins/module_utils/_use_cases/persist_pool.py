@@ -1,0 +1,35 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Let a restart of its balancers bring a pool back as it is now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._clock import Clock
+from .together import all_or_none, side_by_side
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
+    "pool": {"type": "str", "required": True},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
+    """Ask each balancer for it; one that cannot is an error, and the others have it all the same."""
+    names = balancer_names(params["balancers"])
+
+    def persist(named_entry: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        name, entry = named_entry
+        balancer = open_balancer(entry)
+        balancer.members(params["pool"])  # a pool that is not there is told, whatever the balancer keeps
+        return {"name": name, "changed": balancer.persist(params["pool"], check_mode)}
+
+    return summed(all_or_none(names, side_by_side(list(zip(names, params["balancers"])), persist)))
+
+
+def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The task's result from the results of its balancers."""
+    return {"changed": any(balancer["changed"] for balancer in balancers), "balancers": balancers}
