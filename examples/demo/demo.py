@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -22,6 +23,7 @@ from narrator import Narrator
 
 HERE = Path(__file__).resolve().parent
 AT_LEAST = 20_000  # requests in each of the two parts
+PROVIDERS = ["haproxy", "nginx", "apache", "caddy", "envoy", "traefik"]
 LONGEST_LOAD = 110.0  # seconds; the load ends by itself, whatever becomes of us
 BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to compare with
 
@@ -29,9 +31,9 @@ BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to comp
 class Demo:
     """The demo's story."""
 
-    def __init__(self, work: Path, requests: int) -> None:
+    def __init__(self, work: Path, requests: int, provider: str) -> None:
         self.work, self.requests = work, requests
-        self.fleet = Fleet(work)
+        self.fleet = Fleet(work, provider)
         places = {"demo_socket": self.fleet.socket, "demo_run": self.fleet.run, "demo_scripts": HERE}
         self.common = ["-i", str(self.fleet.run / "inventory.json")]
         for name, place in places.items():
@@ -46,10 +48,14 @@ class Demo:
         )
 
     def begin(self) -> None:
-        """HAProxy and six instances of version 1.0."""
+        """The balancer and six instances of version 1.0."""
         self.fleet.prepare()
-        version = self.fleet.start_haproxy()
-        print(f"HAProxy {version} on 127.0.0.1:{self.fleet.port}, six instances behind it.")
+        title, variables = self.fleet.start_balancer()
+        self.common += ["-e", json.dumps(variables)]
+        print(f"{title} on 127.0.0.1:{self.fleet.port}, six instances behind it.")
+        accepted = ", ".join(f"{name}: {value}" for name, value in variables.items() if name.startswith("traffic_"))
+        if accepted:
+            print(f"What this balancer cannot do is accepted by {accepted}.")
         print("First, version 1.0 everywhere ...", flush=True)
         code, _seconds, _steps = self.narrator.play("first", [*self.common, str(HERE / "first.yml")], quiet=True)
         if code:
@@ -130,9 +136,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
     parser.add_argument("--repeat", type=int, default=0, help="only roll good releases, so often, to and fro")
+    parser.add_argument("--provider", default=os.environ.get("DEMO_PROVIDER") or "haproxy", choices=PROVIDERS, help="the kind of balancer")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo = Demo(args.work, args.requests)
+    demo = Demo(args.work, args.requests, args.provider)
     try:
         demo.begin()
         if args.repeat:
@@ -140,7 +147,7 @@ def main() -> int:
         good = demo.roll("2.0")
         bad = demo.roll("3.0")
     except KeyboardInterrupt:
-        print("\nInterrupted: stopping HAProxy, the instances and the load.", file=sys.stderr)
+        print("\nInterrupted: stopping the balancer, the instances and the load.", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the clean-up is short, and must not be left half done

@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's fleet: one HAProxy and six instances on loopback, and the load that runs through them."""
+"""The demo's fleet: one balancer and six instances on loopback, and the load that runs through them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import instance
+from front import Front
 
 HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parents[1] / "tests" / "support"
@@ -90,11 +91,13 @@ def find_haproxy() -> str:
 class Fleet:
     """Everything that runs; `stop` ends all of it."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, provider: str = "haproxy") -> None:
         self.work = work
+        self.front: Front | None = None
         self.run = work / "fleet"
         self.ports = dict(zip(HOSTS, free_ports(len(HOSTS))))
         (self.port,) = free_ports(1)
+        self.provider = provider
         # Not below the checkout: a socket's path must not exceed about a hundred characters.
         self.socket = Path("/tmp") / f"zero-downtime-demo-{self.port}.sock"
         self.haproxy: subprocess.Popen[bytes] | None = None
@@ -116,6 +119,18 @@ class Fleet:
         (self.run / "inventory.json").write_text(json.dumps(inventory, indent=2))
         (self.run / "group_vars").mkdir()
         shutil.copy(HERE / "group_vars_shop.yml", self.run / "group_vars" / "shop.yml")
+
+    def start_balancer(self) -> tuple[str, dict[str, Any]]:
+        """Start the balancer.
+
+        :return: what it is, and the variables that a user of it writes.
+        """
+        if self.provider == "haproxy":
+            return f"HAProxy {self.start_haproxy()}", {}  # what a user writes is in group_vars_shop.yml
+        self.front = Front(self.provider, self.run / "balancer", self.ports)
+        self.port = self.front.port
+        self.front.start()
+        return self.front.title, self.front.variables()
 
     def start_haproxy(self) -> str:
         """Start the balancer and return its version."""
@@ -160,6 +175,8 @@ class Fleet:
         if self.load is not None:
             self.load.terminate()
             self.load.wait()
+        if self.front is not None:
+            self.front.stop()
         if self.haproxy is not None:
             self.haproxy.send_signal(signal.SIGKILL)
             self.haproxy.wait()

@@ -18,7 +18,7 @@ TOLD = {
     "Take out of traffic and wait until nothing is in flight": "drain: out of traffic, wait until nothing is in flight",
     "Put the release in place and activate it": "deploy to {hosts}",
     "Check the hosts from the controller": "check health and version",
-    "Bring back into traffic, once every balancer sees it healthy": "return: once HAProxy sees it healthy",
+    "Bring back into traffic, once every balancer sees it healthy": "return: once the balancer sees it healthy",
     "Keep why the rollout halted": "HALT: the release is bad",
     "Forget what failed on the way forward": "undo {hosts}",
 }

@@ -14,8 +14,8 @@ author:
   - The zero_downtime.deploy authors (@zero-downtime)
 description:
   - Turns the switch by which a member of a pool takes itself out of traffic, on its own host. The balancer is not contacted.
-  - M(zero_downtime.deploy.pool_member) with the provider V(health_endpoint) does this on the hosts of all members, and waits until their balancer
-    has noticed. This module is for playbooks that need nothing but the switch.
+  - M(zero_downtime.deploy.pool_member) with the provider V(health_endpoint) does this on the hosts of all members, and waits until
+    their balancer has noticed. This module is for playbooks that need nothing but the switch.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
 attributes:

@@ -14,9 +14,10 @@ author:
   - The zero_downtime.deploy authors (@zero-downtime)
 description:
   - Before a balancer that keeps states and weights in memory is reloaded or restarted, writes down what it is to begin with.
-  - For HAProxy that is its server state file, see O(balancers[].state_file). Balancers whose configuration files hold the states need nothing.
-    Those that can keep nothing as they are configured are refused, by name.
-  - What is needed is written after each change of M(zero_downtime.deploy.pool_member) too. This module is for changes that somebody made by hand.
+  - For HAProxy that is its server state file, see O(balancers[].state_file). Balancers whose configuration files hold the states
+    need nothing. Those that can keep nothing as they are configured are refused, by name.
+  - What is needed is written after each change of M(zero_downtime.deploy.pool_member) too. This module is for changes that somebody
+    made by hand.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
   - zero_downtime.deploy.balancers

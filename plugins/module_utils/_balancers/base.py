@@ -42,8 +42,9 @@ class Balancer(ABC):
         """Write `changes` as atomically as the balancer can, read the pool back and return it.
 
         :param distrust: in the same breath, hold these members to be down until checks that begin after this call have
-            passed; they are drained by `changes`, or enabled where the check alone lets them in (`returns_by_check`).  The last result may be older than the process it speaks of, and
-            clients that are bound to a drained member reach it as long as it counts as up.
+            passed; `changes` drain them, or enable them where the check alone lets them in (`returns_by_check`).  The last
+            result may be older than the process it speaks of, and clients that are bound to a drained member reach it as
+            long as it counts as up.
         :raises Refused: when the balancer does not allow it.
         :raises NotApplied: when it accepted the write and did not do it.
         """

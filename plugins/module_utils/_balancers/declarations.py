@@ -52,7 +52,7 @@ DECLARED = (
             ),
             "state_file": Option(
                 (
-                    "Path, on the balancer's host, of the file that HAProxy's C(server-state-file) names, with C(load-server-state-from-file global).",
+                    "Path of the file that HAProxy's C(server-state-file) names, with C(load-server-state-from-file global).",
                     "The states of all servers are written there after each change, so that a reload or a restart brings them back.",
                 ),
                 type="path",
@@ -79,7 +79,7 @@ DECLARED = (
             "hosts": Option(
                 (
                     "The members' hosts in the inventory.",
-                    "By default all members that O(balancers[].seen_by) have, which then have the names of their hosts; see O(balancers[].names).",
+                    "By default all members that O(balancers[].seen_by) have. They are called like their hosts; see O(balancers[].names).",
                 ),
                 type="list",
                 elements="str",

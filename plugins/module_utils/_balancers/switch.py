@@ -68,13 +68,18 @@ class _File:
             with open(descriptor, "w", encoding="ascii") as file:
                 os.fchmod(descriptor, 0o644)
                 file.write("Taken out of traffic by zero_downtime.deploy. Remove this file to bring the host back.\n")
-        except FileExistsError if out else FileNotFoundError:
-            pass  # somebody else was faster; what counts is read back
+        except (FileExistsError, FileNotFoundError) as error:
+            if isinstance(error, FileNotFoundError) and out:
+                raise self._refusal(out, error) from None
+            # Somebody else was faster; what counts is read back.
         except OSError as error:
-            doing = "made" if out else "removed"
-            raise Refused(
-                f"{self.what} cannot be {doing}: {error.strerror}. Use `become`, and see that its directory is there."
-            ) from None
+            raise self._refusal(out, error) from None
+
+    def _refusal(self, out: bool, error: OSError) -> Refused:
+        doing = "made" if out else "removed"
+        return Refused(
+            f"{self.what} cannot be {doing}: {error.strerror}. Use `become`, and see that its directory is there."
+        )
 
 
 class _Programs:

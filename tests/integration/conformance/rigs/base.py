@@ -143,7 +143,8 @@ class Rig(ABC):
         return member.state == "drained"
 
     def settle(self) -> None:
-        """After a restart, wait until what it finds out by itself has been found out."""
+        """After a restart, wait until what it finds out by itself has been found out; most know at once."""
+        return
 
     def balancer(self) -> Balancer:
         """The driver for it."""

@@ -24,8 +24,8 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = replace(PROVIDERS["health_endpoint"].capabilities, in_flight=True, health_readback=True, fresh_health=True)
-    binaries = list(found("haproxy").values())[:1]
-    return {"health_endpoint": Maker(partial(HealthEndpointRig, path), can) for path in binaries}
+    binary = next(iter(found("haproxy").values()), None)
+    return {"health_endpoint": Maker(partial(HealthEndpointRig, binary), can)} if binary else {}
 
 
 class HealthEndpointRig(Rig):
