@@ -98,7 +98,9 @@ class Place:
         weighed = self.balancer.capabilities.weight_range is not None
         steps_back = [undo(member, weighed) for member in earlier if member.state != ABSENT and member.name in now]
         steps_back += [Change(name, DISABLED) for name in new]
-        self.balancer.apply(self.pool, [change for change in steps_back if change.alters(now[change.name])])
+        steps_back = [change for change in steps_back if change.alters(now[change.name])]
+        if steps_back:
+            self.balancer.apply(self.pool, steps_back)
         if new:
             self.balancer.remove(self.pool, new)
 

@@ -14,10 +14,16 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import haproxy, health_endpoint
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import (
+    haproxy,
+    health_endpoint,
+)
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Rig, Settings
 
-PROVIDERS = (haproxy, health_endpoint)
+PROVIDERS = (
+    haproxy,
+    health_endpoint,
+)
 
 # Fixtures for what only one provider has, by name.
 OF_ONE = {f"make_{provider.__name__.rpartition('.')[2]}": provider for provider in PROVIDERS}
