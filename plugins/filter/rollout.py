@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Callable, Mapping
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import problems
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan, story
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
@@ -20,6 +22,11 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 IMPORTED_FOR_WORKERS = (check_health, keep_journal, read_pool, set_members)
 
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
+
+
+def rollout_balancer_problems(balancers: Any) -> list[str]:
+    """What is wrong with the balancers of a service, before any of them is asked."""
+    return problems(json.loads(json.dumps(balancers, default=str)))
 
 
 def rollout_members(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
@@ -130,6 +137,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by their names."""
         return {
+            "rollout_balancer_problems": rollout_balancer_problems,
             "rollout_checks": rollout_checks,
             "rollout_failures": rollout_failures,
             "rollout_members": rollout_members,

@@ -99,13 +99,28 @@ def open_balancer(entry: dict[str, Any]) -> Balancer:
     :raises InvalidInput: for options that its provider does not have, or lacks.
     """
     name, provider = balancer_name(entry), PROVIDERS[entry["provider"]]
-    _check(name, provider, entry)
+    wrong = _wrong(provider, entry)
+    if wrong:
+        raise InvalidInput(f"Balancer {name}: {'; '.join(wrong)}. Nothing was touched.")
     options = {option: entry.get(option) for option in provider.options}
     for option, declared in provider.options.items():
         if options[option] is None:
             options[option] = declared.default
     driver: Balancer = provider.driver()(name, provider.capabilities, {**options, "timeout": entry.get("timeout", 5.0)})
     return Named(driver, entry["names"]) if entry.get("names") else driver
+
+
+def problems(entries: Any) -> list[str]:
+    """What is wrong with the entries of `balancers`, as far as it can be told without asking any of them: sentences."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return ["The balancers are to be a list of dictionaries, each with a `provider`."]
+    sentences = []
+    for entry in entries:
+        result = ArgumentSpecValidator(BALANCER_OPTIONS).validate(entry)
+        wrong = result.error_messages or _wrong(PROVIDERS[entry["provider"]], result.validated_parameters)
+        if wrong:
+            sentences.append(f"Balancer {balancer_name(entry)}: {'; '.join(wrong)}.")
+    return sentences
 
 
 def open_nested(name: str, entry: dict[str, Any]) -> Balancer:
@@ -120,7 +135,8 @@ def open_nested(name: str, entry: dict[str, Any]) -> Balancer:
     return open_balancer(result.validated_parameters)
 
 
-def _check(name: str, provider: Provider, entry: dict[str, Any]) -> None:
+def _wrong(provider: Provider, entry: dict[str, Any]) -> list[str]:
+    """What does not fit the provider, in parts of a sentence."""
     wrong = []
     given = {option for option, value in entry.items() if value is not None}
     strange = sorted(given.difference(provider.options, COMMON, ["provider"]))
@@ -139,5 +155,4 @@ def _check(name: str, provider: Provider, entry: dict[str, Any]) -> None:
     timeout = entry.get("timeout", 5.0)
     if not timeout > 0:
         wrong.append(f"`timeout` is {timeout:g} s and must be more than 0")
-    if wrong:
-        raise InvalidInput(f"Balancer {name}: {'; '.join(wrong)}. Nothing was touched.")
+    return wrong

@@ -53,7 +53,7 @@ WRONG = [
     ({"rollout_version": ""}, "rollout_version is missing"),
     ({"rollout_version": 1.1}, "rollout_version is 1.1, a number: 1.10 would become 1.1. Put it in quotes."),
     ({"rollout_balancers": []}, "rollout_balancers is missing or empty, the balancers in front of the service."),
-    ({"rollout_balancers": [{"name": "lb1", "provider": "haprxy"}]}, "provider must be one of: haproxy, got: haprxy"),
+    ({"rollout_balancers": [{"name": "lb1", "provider": "haprxy"}]}, "Balancer lb1: value of provider must be one of: "),
     ({"rollout_hooks": "/nowhere"}, "rollout_hooks is /nowhere, which is no directory on the controller."),
     ({"rolling_max_failures": -1}, "rolling_max_failures (-1) and rolling_soak (0.3) cannot be negative."),
     ({"rolling_soak": "soon"}, "rolling_soak"),

@@ -84,6 +84,23 @@ def test_options_that_do_not_fit_the_provider(options, said):
     assert error.value.message == f"Balancer lb: {said}. Nothing was touched."
 
 
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([{"provider": "haproxy", "socket": "/x", "name": "lb"}], []),
+        ("lb1", ["The balancers are to be a list of dictionaries, each with a `provider`."]),
+        (["lb1"], ["The balancers are to be a list of dictionaries, each with a `provider`."]),
+        ([{"name": "lb", "provider": "haproxy"}], ["Balancer lb: provider haproxy takes exactly one of `socket`, `address`."]),
+        ([{"name": "lb", "socket": "/x"}], ["Balancer lb: missing required arguments: provider."]),
+        ([{"provider": "haproxy", "sokket": "/x"}], ["sokket. Supported parameters include"]),
+        ([{"provider": "haprxy"}, {"provider": "haproxy"}], ["Balancer balancer: value of provider must be", "exactly one of"]),
+    ],
+)
+def test_what_can_be_told_without_asking_anybody(entries, said):
+    found = registry.problems(entries)
+    assert [words in sentence for words, sentence in zip(said, found)] == [True] * len(said) == [True] * len(found), found
+
+
 def test_what_is_not_given_is_what_the_provider_declares():
     driver = registry.open_balancer({"provider": "haproxy", "address": "h:1", "server_options": None, "socket": None})
     assert driver.server_options == "check inter 2s"
