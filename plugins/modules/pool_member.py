@@ -85,6 +85,13 @@ options:
       - The default V(0) refuses such balancers.
     type: float
     default: 0.0
+  hold:
+    description:
+      - For balancers that forget states when they are restarted. For so many seconds after the task, a process that it leaves behind
+        keeps members out that it took out. When the balancer is restarted, what it forgot is written again.
+      - The process is where the balancer is talked to from. It ends when another task brings the members elsewhere.
+    type: float
+    default: 0.0
   health:
     description:
       - What a member must show before it is enabled.
@@ -172,7 +179,7 @@ balancers:
       description: How many members of the pool take new work now.
       type: int
     reasserted:
-      description: How often the balancer had lost what was written, and it was written again.
+      description: How often the balancer had lost what was written, and it was written again, since the members were taken out.
       type: int
     members:
       description: The members, with what they were and are.

@@ -26,6 +26,10 @@ class Balancer(ABC):
         """
         self.name, self.endpoint, self.capabilities = name, endpoint, capabilities
 
+    def lock_name(self, pool: str) -> str:
+        """What keeps writers to that pool apart: the same for every task, whatever it calls the balancer."""
+        return f"{self.provider} {self.endpoint} {pool}"
+
     @abstractmethod
     def version(self) -> str:
         """The server's own version."""
@@ -69,6 +73,10 @@ class Balancer(ABC):
         if self.capabilities.survives_reload:
             return False
         raise self._cannot("keep states and weights beyond a restart as it is configured here")
+
+    def running(self) -> tuple[str, float]:
+        """Which process answers, and for how many seconds it has run.  For balancers that forget when they are restarted."""
+        raise self._cannot("tell since when it runs")
 
     def check_written(self, pool: str, changes: list[Change], members: list[Member], reasons: str) -> None:
         """Hold what was written against what was read back.

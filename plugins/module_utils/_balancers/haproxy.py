@@ -155,6 +155,13 @@ class HAProxy(Balancer):
         found = re.search(r"^Version: *(\S+)", info, re.MULTILINE)
         return found.group(1) if found else "unknown"
 
+    def running(self) -> tuple[str, float]:
+        (info,) = self.api.ask("show info")
+        found = dict(re.findall(r"^(Pid|Uptime_sec): *(\d+)", info, re.MULTILINE))
+        if len(found) < 2:
+            raise self.api.stranger("show info", info)
+        return found["Pid"], float(found["Uptime_sec"])
+
     def members(self, pool: str) -> list[Member]:
         states = self._states(pool)
         stats = self._stats(states)

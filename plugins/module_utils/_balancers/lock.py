@@ -23,6 +23,15 @@ LONGEST_WAIT = 30.0  # seconds; a writer holds the lock for milliseconds
 POLL = 0.02
 
 
+def file_of(what: str, kind: str) -> str:
+    """The path of this user's file for `what`, on this machine.
+
+    :param kind: its suffix.
+    """
+    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    return os.path.join(tempfile.gettempdir(), f".zero_downtime-{os.getuid()}-{digest}.{kind}")
+
+
 @contextmanager
 def only_writer(what: str, clock: Clock) -> Iterator[None]:
     """Hold the lock that `what` (balancer and pool) names.
@@ -30,8 +39,7 @@ def only_writer(what: str, clock: Clock) -> Iterator[None]:
     :raises TimedOut: when another process keeps it for longer than any write takes.
     :raises Refused: when the file cannot be opened.
     """
-    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
-    path = os.path.join(tempfile.gettempdir(), f".zero_downtime-{os.getuid()}-{digest}.lock")
+    path = file_of(what, "lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

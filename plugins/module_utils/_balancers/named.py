@@ -52,6 +52,9 @@ class Named(Balancer):
     def persist(self, pool: str, check_mode: bool = False) -> bool:
         return self.driver.persist(pool, check_mode)
 
+    def running(self) -> tuple[str, float]:
+        return self.driver.running()
+
     def _name(self, ours: str) -> str:
         return self._theirs.get(ours, ours)
 

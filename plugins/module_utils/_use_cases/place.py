@@ -15,6 +15,7 @@ from .._domain.errors import DeployError, InvalidInput, NotApplied, TimedOut
 from .._domain.members import ABSENT, DISABLED, DRAINED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks, unmet
 from .._domain.wishes import AS_BEFORE, Wish, changes, split, warmup_weight
+from .hold import Hold
 from .watch import RESTART, Watch, healthy, idle
 
 AFTER_CUT = 5.0  # seconds that cut connections have to end
@@ -30,6 +31,7 @@ class Place:
         self.pool: str = params["pool"]
         self.where = f"Balancer {name}, pool {self.pool}"
         self.watch = Watch(balancer, self.pool, clock)
+        self.hold = Hold(balancer, self.pool, clock)
         self.before: dict[str, Member] = {}
         self.members: list[
             Member
@@ -39,7 +41,10 @@ class Place:
         self.standing: dict[str, Change] = {}  # what must stay as written while we wait
         self.distrusted: dict[str, Change] = {}  # of these, what returns
         self.removed = False
-        self.reasserted = 0
+        self.running = ("", 0.0)
+        self.held = False
+        self.reasserted = 0  # by us, or by who held them before
+        self.lost_here = 0
 
     def bring(self, check_mode: bool) -> dict[str, Any]:
         """Read, compare, guard, write, wait; whatever fails, the members are as before.
@@ -53,7 +58,11 @@ class Place:
             before=(self.params["before"] or {}).get(self.name) or {},
         )
         try:
-            with only_writer(f"{self.balancer.provider} {self.balancer.endpoint} {self.pool}", self.clock):
+            with only_writer(self.balancer.lock_name(self.pool), self.clock):
+                if not check_mode:
+                    self.reasserted = self.hold.let_go(wish.names)
+                    if self._forgetful:
+                        self.running = self.balancer.running()
                 self.members = members = self.balancer.members(self.pool)
                 seen = [*members, *self._not_there(wish, members)]
                 self.before = {member.name: member for member in seen}
@@ -75,6 +84,9 @@ class Place:
             self._see_healthy([change.name for change in wanted if change.state == ENABLED])
             self.members = self._kept(self.members)
             self._remove(going)
+            self._hold(
+                [change for change in leaving if change.state in (DRAINED, DISABLED) and change.name not in going]
+            )
             return self._result(wanted, self.members)
         except DeployError as error:
             if self.touched:
@@ -113,6 +125,20 @@ class Place:
             failure.facts["changed"] = True
         else:
             failure.message += f" The members are as they were before ({names})."
+
+    @property
+    def _forgetful(self) -> bool:
+        """Whether a restart would undo what is to be held."""
+        return bool(self.params["hold"]) and not self.balancer.capabilities.survives_reload
+
+    def _hold(self, out: list[Change]) -> None:
+        """Who is out stays out, even when the balancer is restarted and forgets."""
+        if not out or not self._forgetful:
+            return
+        with only_writer(self.balancer.lock_name(self.pool), self.clock):
+            now = {member.name: member for member in self.members}
+            self.hold.add([undo(now[change.name]) for change in out], self.params["hold"], self.running)
+        self.held = True
 
     def _not_there(self, wish: Wish, members: list[Member]) -> list[Member]:
         """Those of the members that are to be made, or need not be removed."""
@@ -162,10 +188,11 @@ class Place:
         lost = [change for change in self.standing.values() if change.name in now and change.alters(now[change.name])]
         if not lost:
             return members
+        self.lost_here += 1
         self.reasserted += 1
         # Who is in traffic goes back there only by way of a check.
         strayed = any(change.state == ENABLED != now[change.name].state for change in lost)
-        if strayed or self.reasserted > REASSERTED:
+        if strayed or self.lost_here > REASSERTED:
             found = ", ".join(f"{change.name}: {now[change.name].describe()}" for change in lost)
             raise NotApplied(
                 f"{self.where}: what had been written is no longer there ({found}). Was the balancer restarted, "

@@ -13,6 +13,7 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.members import ABSENT, STATES, Member
 from .._domain.wishes import AS_BEFORE
+from .hold import leave_behind
 from .place import Place
 from .together import all_or_none, side_by_side
 
@@ -28,6 +29,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "drain_timeout": {"type": "float", "default": 60.0},
     "on_drain_timeout": {"type": "str", "default": "fail", "choices": ["fail", "cut"]},
     "drain_wait": {"type": "float", "default": 0.0},
+    "hold": {"type": "float", "default": 0.0},
     "health": {"type": "str", "default": "fresh", "choices": ["fresh", "none"]},
     "health_timeout": {"type": "float", "default": 60.0},
     "on_failure": {"type": "str", "default": "fail", "choices": ["fail", "report"]},
@@ -64,7 +66,11 @@ def bring_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     names = balancer_names(params["balancers"])
     places = [Place(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
     outcomes = side_by_side(places, lambda place: place.bring(check_mode))
-    return summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))
+    result = summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))
+    for place in places:
+        if place.held:
+            leave_behind(place.hold.keep)
+    return result
 
 
 def check_options(params: dict[str, Any]) -> None:
@@ -74,7 +80,7 @@ def check_options(params: dict[str, Any]) -> None:
     """
     if not params["members"]:
         raise InvalidInput("`members` is empty: name at least one. Nothing was touched.")
-    for option in ("drain_timeout", "drain_wait", "health_timeout", "warmup_step"):
+    for option in ("drain_timeout", "drain_wait", "hold", "health_timeout", "warmup_step"):
         if params[option] < 0:
             raise InvalidInput(f"`{option}` is {params[option]:g} s; it cannot be negative. Nothing was touched.")
     steps = params["warmup"]

@@ -273,6 +273,15 @@ def test_from_a_host_that_is_rolled_over(site):
     assert done["changed"] and site.states() == ["disabled", "disabled"]
 
 
+def test_a_restart_between_two_tasks_does_not_bring_members_back_on_other_hosts_either(site):
+    options = {"balancers": site.entries(), "pool": "app", "members": ["m1"]}
+    site.play({"pool_member": {**options, "state": "disabled", "hold": 60}})
+    site.lb2.restart()
+    site.lb2.wait_until("m1 is out again", lambda pool: pool["m1"].state == "disabled")
+    (back,) = site.play({"pool_member": {**options, "state": "enabled"}})
+    assert [balancer["reasserted"] for balancer in back["balancers"]] == [0, 1]
+
+
 def test_a_switch_is_turned_on_the_members_own_host(site, apps):
     # Its host is reached as any host of the inventory; the balancer is only read, with a socket that could not write.
     site.hosts["m1"] = dict(site.hosts["app1"])

@@ -11,7 +11,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.marks import OUT
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, set_pool, until
 
 
 def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
@@ -152,6 +152,35 @@ def test_a_pool_that_was_restarted_is_brought_there_by_the_same_command(rig):
     rig.restart()
     assert rig.members()["m1"].state == "enabled"
     assert set_pool(rig.entry(), ["m1"], state="disabled")["changed"] is True
+
+
+@pytest.mark.needs("not_survives_reload")
+@pytest.mark.parametrize("state", OUT)
+def test_between_two_tasks_a_restart_does_not_bring_the_members_back(rig, apps, state):
+    set_pool(rig.entry(), ["m1"], state=state, hold=30)
+    set_pool(rig.entry(), ["m2"], state=state, hold=30)
+    apps["m1"].kill()
+    apps["m2"].kill()
+    rig.restart()
+    out = rig.wait_until("they are out again", lambda pool: pool["m1"].state == pool["m2"].state == state)
+    assert out["m3"].state == "enabled"
+    for name in ("m1", "m2"):
+        apps[name].start()
+    back = set_pool(rig.entry(), ["m1", "m2"], state="enabled")
+    assert back["balancers"][0]["reasserted"] == 1
+    rig.restart()
+    rig.all_up()
+    assert {member.state for member in rig.members().values()} == {"enabled"}
+
+
+@pytest.mark.needs("not_survives_reload")
+def test_who_holds_members_does_not_fight_a_person(rig):
+    set_pool(rig.entry(), ["m1"], state="disabled", hold=30)
+    rig.balancer().apply(POOL, [Change("m1", "enabled")])
+    set_pool(rig.entry(), ["m2"], state="disabled", hold=1)
+    rig.restart()  # after which it is out again: until then nothing had been written over
+    rig.wait_until("what was held is held again", lambda pool: pool["m1"].state == pool["m2"].state == "disabled")
+    set_pool(rig.entry(), ["m1", "m2"], state="enabled")
 
 
 @pytest.mark.needs("survives_reload")

@@ -1,0 +1,154 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A balancer that forgets states when it is restarted is kept to them by a process that a task leaves behind.
+
+Between the task that takes members out and the one that brings them back nobody talks to the balancer, and the host is being
+deployed to: were the balancer restarted then, it would send its clients there.  The keeper looks whether the same process still
+runs; when another one does, it writes again what is to hold.  It does not fight a person: what somebody changes by hand in a
+running balancer stays.
+
+What is to hold is in a file beside the lock (see `_balancers/lock.py`), and changes only under that lock.  The keeper ends when
+nothing is left in there, or when its time is over, whatever became of the rollout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from typing import Any, Callable, Iterable
+
+from .._balancers.base import Balancer
+from .._balancers.lock import file_of, only_writer
+from .._clock import Clock, Deadline
+from .._domain.errors import DeployError
+from .._domain.members import Change
+
+POLL = 0.2  # seconds
+GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
+
+
+class Hold:
+    """What is to hold on one pool of one balancer.  Every method but :meth:`keep` is called under the pool's lock."""
+
+    def __init__(self, balancer: Balancer, pool: str, clock: Clock) -> None:
+        self.balancer, self.pool, self.clock = balancer, pool, clock
+        self.what = balancer.lock_name(pool)
+        self.path, self.keeper_path = file_of(self.what, "hold"), file_of(self.what, "keeper")
+
+    def add(self, changes: Iterable[Change], seconds: float, running: tuple[str, float]) -> None:
+        """Hold `changes` for so long.
+
+        :param running: which process they were written to.
+        """
+        held = self._read()
+        held["running"] = held["running"] or running
+        held["until"] = max(held["until"], self.clock.now() + seconds)
+        for change in changes:
+            held["members"][change.name] = {"state": change.state, "weight": change.weight}
+        self._write(held)
+
+    def let_go(self, names: Iterable[str]) -> int:
+        """Hold these members no longer; how often what is held had to be written again."""
+        held = self._read()
+        before = len(held["members"])
+        for name in names:
+            held["members"].pop(name, None)
+        times: int = held["reasserted"]
+        if len(held["members"]) < before:
+            self._write(held)
+        return times if before else 0
+
+    def keep(self) -> None:
+        """Be the keeper, if there is none yet, until nothing is left to hold."""
+        with _open(self.keeper_path) as keeper:
+            try:
+                fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            gone = Deadline(self.clock, GONE)
+            while not self._ended(keeper, gone.passed):
+                known, now = self._read()["running"], self._running()
+                if now:
+                    gone = Deadline(self.clock, GONE)
+                if known and now and (now[0] != known[0] or now[1] < known[1]):
+                    self._write_again(now)
+                self.clock.sleep(POLL)
+
+    def _ended(self, keeper: Any, gone: bool) -> bool:
+        """Whether nothing is left to hold; then there is no keeper any more, and whoever adds something starts a new one."""
+        if not gone and not self._over():
+            return False
+        with only_writer(self.what, self.clock):
+            if not gone and not self._over():  # asked again: now nobody can add anything
+                return False
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            fcntl.flock(keeper, fcntl.LOCK_UN)
+        return True
+
+    def _running(self) -> tuple[str, float] | None:
+        try:
+            return self.balancer.running()
+        except DeployError:  # it is down, or being started: look again
+            return None
+
+    def _write_again(self, running: tuple[str, float]) -> None:
+        with contextlib.suppress(DeployError), only_writer(self.what, self.clock):
+            held = self._read()
+            wanted = [Change(name, about["state"], about["weight"]) for name, about in held["members"].items()]
+            now = {member.name: member for member in self.balancer.members(self.pool)}
+            lost = [change for change in wanted if change.name in now and change.alters(now[change.name])]
+            if lost:
+                self.balancer.apply(self.pool, lost)
+                held["reasserted"] += 1
+            held["running"] = running
+            self._write(held)
+
+    def _over(self) -> bool:
+        held = self._read()
+        return not held["members"] or self.clock.now() > held["until"]
+
+    def _read(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError), _open(self.path) as file:
+            held: dict[str, Any] = json.loads(file.read() or "null") or {}
+            if held:
+                return held
+        return {"until": 0.0, "running": None, "members": {}, "reasserted": 0}
+
+    def _write(self, held: dict[str, Any]) -> None:
+        with _open(self.path) as file:
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps(held))
+
+
+def _open(path: str) -> Any:
+    return os.fdopen(
+        os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8"
+    )
+
+
+def leave_behind(work: Callable[[], None]) -> None:
+    """Do `work` in a process that outlives this one and holds nothing of it open."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.chdir("/")
+        for descriptor in range(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        work()
+    finally:
+        # Not sys.exit: what the parent has to clean up is its own.
+        os._exit(0)
