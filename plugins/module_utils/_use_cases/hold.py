@@ -56,10 +56,11 @@ class Hold:
         before = len(held["members"])
         for name in names:
             held["members"].pop(name, None)
+        if len(held["members"]) == before:
+            return 0
+        self._write(held)
         times: int = held["reasserted"]
-        if len(held["members"]) < before:
-            self._write(held)
-        return times if before else 0
+        return times
 
     def keep(self) -> None:
         """Be the keeper, if there is none yet, until nothing is left to hold."""
