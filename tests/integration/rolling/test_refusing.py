@@ -124,6 +124,26 @@ def test_a_plan_that_cannot_be_carried_out(shop, wrong, words):
     assert (shop.journals(), shop.lease()) == ([], None)
 
 
+def test_what_a_balancer_cannot_do_is_accepted_by_name(shop, tmp_path):
+    """Everything that is lacking is named at once, and what accepts it lets the rollout begin."""
+    switches = {"name": "edge", "provider": "health_endpoint", "file": str(tmp_path / "out"), "notice": 0.1}
+    lacking = {"rollout_balancers": [{**switches, "hosts": ["app1", "app2", "app3"]}], "traffic_on_drain_timeout": "cut"}
+    lacking["traffic_warmup"] = [10]
+    before = shop.all_of_it()
+    shop.roll("2.0", **lacking).assert_bad(
+        "Balancer edge, pool shop: provider health_endpoint does not tell when a member has nothing in flight any more.",
+        "with `traffic_drain_wait`",
+        "Use `traffic_on_drain_timeout: fail`.",
+        "Accept that with `traffic_health: none`.",
+        "so `traffic_warmup` cannot be done.",
+        "Nothing was touched.",
+    )
+    after = shop.all_of_it()
+    assert {**after, "files": ""} == {**before, "files": ""}
+    accepted = {"traffic_drain_wait": 0.1, "traffic_on_drain_timeout": "fail", "traffic_health": "none", "traffic_warmup": []}
+    shop.play(ROLLING, "--check", **{**GOOD, **lacking, **accepted}).assert_good()
+
+
 def test_check_mode_finds_such_a_plan_too(shop):
     before = shop.all_of_it()
     wrong, words = PLANS[0]
