@@ -20,6 +20,12 @@ def _haproxy() -> Any:
     return HAProxy
 
 
+def _apache() -> Any:
+    from .apache import Apache
+
+    return Apache
+
+
 def _health_endpoint() -> Any:
     from .health_endpoint import HealthEndpoint
 
@@ -68,6 +74,44 @@ DECLARED = (
             "weight_range": "0 and 100% alone with static algorithms",
             "survives_reload": "yes with `state_file`",
             "membership": "until the next reload",
+        },
+    ),
+    Provider(
+        name="apache",
+        title="Apache httpd",
+        driver=_apache,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            weight_range=(1, 100),
+            health_readback=True,
+            fresh_health=True,
+        ),
+        options={
+            "url": Option(
+                (
+                    "URL of the balancer-manager, for example V(http://127.0.0.1/balancer-manager).",
+                    "Whoever may POST to it may change every balancer that it shows. Let C(Require) allow nobody else.",
+                ),
+                required=True,
+            ),
+            "username": Option("User for basic authentication, where the balancer-manager asks for one."),
+            "password": Option("The user's password.", secret=True),
+            "validate_certs": Option(
+                "Whether the certificate of an C(https) URL must be trusted and bear the URL's name.",
+                type="bool",
+                default=True,
+            ),
+            "ca_path": Option("File of certificates to trust instead of the system's.", type="path"),
+        },
+        verified="Apache httpd 2.4.71",
+        remarks={
+            "sticky_drain": "members need a `route`",
+            "in_flight": "its `Busy` count goes astray under load",
+            "weight_range": "not for an only member, and whole numbers alone",
+            "health_readback": "with mod_proxy_hcheck",
+            "fresh_health": "with mod_proxy_hcheck and `hcpasses=2`; a check that is under way counts as one",
+            "survives_reload": "with `BalancerPersist On`",
+            "membership": "it can add, and not remove",
         },
     ),
     Provider(

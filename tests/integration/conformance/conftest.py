@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import (
+    apache,
     haproxy,
     health_endpoint,
 )
@@ -22,6 +23,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
 
 PROVIDERS = (
     haproxy,
+    apache,
     health_endpoint,
 )
 

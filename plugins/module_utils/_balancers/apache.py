@@ -1,0 +1,305 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apache httpd, over its balancer-manager: https://httpd.apache.org/docs/2.4/mod/mod_proxy_balancer.html
+
+What is not obvious, each measured on 2.4.71:
+
+* the page as XML (``?xml=1``) does not tell whether a member is checked, so the page is read as a browser gets it: the only
+  form that shows everything, and at one moment;
+* a POST with a wrong nonce or Referer, or for an unknown member, is answered with 200 and ignored.  One that was accepted comes
+  back with the form for that member;
+* the nonce is another after every graceful restart, unless ``BalancerPersist On`` keeps it;
+* the fields of one POST take effect one after the other: the load factor, then the flags N (drain), D (disabled), S (stopped) and C
+  (check failed).  Requests may be balanced in between;
+* a check goes on while a member is disabled, and not while it is stopped;
+* ``Busy`` is counted without a lock.  Under load it goes astray both ways: 0 was shown for a member with a request under way,
+  and 3 for one that had been idle for a second.  It is not read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from typing import Any, Dict, Iterator, List
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
+from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
+from .base import Balancer
+from .declaration import Capabilities
+from .http_api import Answer, HttpApi
+
+# Words of a member's status: out for everybody, no new clients, and those that keep every request away whatever else is set.
+OUT, DRAINING, FAILED = {"Dis", "Stop", "Shut"}, {"Drn"}, {"HcFl", "Err"}
+
+# What is posted for a state.  In the order in which it takes effect, none lets a request through that its end does not.
+# Whoever is disabled may be drained as well: nothing is said of it, since drain would end before `disabled` begins.
+WRITTEN_STATE = {
+    ENABLED: {"w_status_N": 0, "w_status_D": 0, "w_status_S": 0},
+    DRAINED: {"w_status_N": 1, "w_status_D": 0, "w_status_S": 0},
+    DISABLED: {"w_status_D": 1},
+}
+DISTRUST = {"w_status_C": 1}
+
+ACCEPTED = "<h3>Edit worker settings for "
+HELD_DOWN = re.compile(r"name='w_status_C'[^>]* value='1'[^>]* checked>")
+PORTS = {"http": 80, "h2c": 80, "ws": 80, "https": 443, "h2": 443, "wss": 443, "ajp": 8009}
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A row of the page.
+
+    :param key: what a POST calls it.
+    :param cells: by their columns' titles.
+    :param name: what we call it: the first of its route, address and URL that no other of its balancer has.
+    """
+
+    key: str
+    cells: Dict[str, str]
+    name: str = ""
+
+    @property
+    def url(self) -> str:
+        return self.cells["Worker URL"]
+
+    @property
+    def address(self) -> str:
+        """``host:port``; of a unix socket, its whole URL."""
+        parts = urlsplit(self.url)
+        port = parts.port or PORTS.get(parts.scheme)
+        if not parts.hostname or not port or "|" in self.url:
+            return self.url
+        return f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
+
+    @property
+    def factor(self) -> float:
+        """The load factor, which may have two decimals."""
+        return float(self.cells["Factor"])
+
+    @property
+    def status(self) -> set[str]:
+        return set(self.cells["Status"].split())
+
+    @property
+    def checked(self) -> bool:
+        return self.cells.get("HC Method", "NONE") != "NONE"  # without mod_proxy_hcheck there is no such column
+
+    def member(self) -> Member:
+        """It in the words that every balancer shares."""
+        cells, status = self.cells, self.status
+        said = cells["Status"].strip()
+        if self.checked:
+            said += f" ({cells['HC Method']} {cells['HC uri']} every {cells['HC Interval']}, passes {cells['Passes']}, fails {cells['Fails']})"
+        return Member(
+            name=self.name,
+            address=self.address,
+            state=DISABLED if status & OUT else DRAINED if status & DRAINING else ENABLED,
+            weight=int(self.factor),
+            health=DOWN if status & FAILED else UP if self.checked and "Stop" not in status else UNKNOWN,
+            checked=self.checked,
+            last_check=said,
+        )
+
+
+@dataclass
+class Pool:
+    """A balancer on the page."""
+
+    name: str
+    nonce: str
+    workers: List[Worker] = field(default_factory=list)
+
+    def named(self) -> dict[str, Worker]:
+        """Its workers by name, in its order."""
+        titles = [(worker.cells.get("Route", ""), worker.address, worker.url) for worker in self.workers]
+        names = {}
+        for worker, own in zip(self.workers, titles):
+            kinds = [kind for kind, title in enumerate(own) if title and [t[kind] for t in titles].count(title) == 1]
+            name = own[kinds[0]] if kinds else worker.key
+            names[name] = replace(worker, name=name)
+        return names
+
+
+class Page(HTMLParser):
+    """What the balancer-manager shows.
+
+    :raises ValueError: for a page that is none of its own.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.pools: dict[str, Pool] = {}
+        self.version = self.server = ""
+        self._words: List[str] = []
+        self._link: Dict[str, str] = {}
+        self._titles: List[str] = []
+        self._cells: List[str] = []
+        try:
+            self.feed(text.partition("<h3>Edit ")[0])  # what follows are forms
+            self.close()
+        except (AssertionError, NotImplementedError):  # how the parser of Python 3.10, and that of 3.8, takes broken markup
+            raise ValueError("it is no HTML") from None
+        if not self.server:
+            raise ValueError("it has no heading `Load Balancer Manager for ...`")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("h1", "h3", "dt", "th", "td"):
+            self._words = []
+        elif tag == "table":
+            self._titles = []
+        if tag in ("h3", "tr"):
+            self._link, self._cells = {}, []
+        elif tag == "a":
+            query = parse_qs(urlsplit(dict(attrs).get("href") or "").query, keep_blank_values=True)
+            self._link = {key: values[0] for key, values in query.items()}
+
+    def handle_data(self, data: str) -> None:
+        self._words.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        text = "".join(self._words).strip()
+        if tag == "h1":
+            self.server = text.partition("Load Balancer Manager for ")[2]
+        elif tag == "dt":
+            found = re.match(r"Server Version: Apache/(\S+)", text)
+            self.version = found.group(1) if found else self.version
+        elif tag == "h3" and "b" in self._link:
+            pool = Pool(self._link["b"], self._link.get("nonce", ""))
+            self.pools[pool.name] = pool
+        elif tag == "th":
+            self._titles.append(text)
+        elif tag == "td":
+            self._cells.append(text)
+        elif tag == "tr" and self._cells and "Worker URL" in self._titles:
+            worker = Worker(self._link["w"], dict(zip(self._titles, self._cells)))
+            worker.member()  # so that a broken row is found here
+            self.pools[self._link["b"]].workers.append(worker)
+
+
+class Apache(Balancer):
+    """See the module's own text."""
+
+    provider = "apache"
+
+    def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
+        self.api = HttpApi(
+            "Apache's balancer-manager",
+            options["timeout"],
+            url=options["url"],
+            username=options["username"],
+            password=options["password"],
+            verify=options["validate_certs"],
+            ca=options["ca_path"],
+        )
+        super().__init__(name, self.api.endpoint, capabilities)
+
+    def version(self) -> str:
+        return self._page().version or "unknown"
+
+    def members(self, pool: str) -> list[Member]:
+        return [worker.member() for worker in self._workers(self._page(), pool).values()]
+
+    def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
+        page = self._page()
+        workers = self._workers(page, pool)
+        for name, fields in self._posts(pool, workers, changes, distrust):
+            answer = self._post(page, pool, workers[name], fields)
+            if ACCEPTED not in answer.text:
+                page = self._page()  # after a graceful restart the nonce is another
+                workers = self._workers(page, pool)
+                if name in workers:
+                    answer = self._post(page, pool, workers[name], fields)
+            if ACCEPTED not in answer.text:
+                raise self._ignored(page, pool, name)
+            if fields.get("w_status_C") and not HELD_DOWN.search(answer.text):
+                raise NotApplied(
+                    f"Balancer {self.name}: Apache does not hold {pool}/{name} to be down when it is told to (`w_status_C=1`). "
+                    "That takes mod_proxy_hcheck. Accept the member's return without it with `health: none`."
+                )
+        members = self.members(pool)
+        self.check_written(pool, changes, members, "Was Apache restarted meanwhile, or is there another controller? Run the task again.")
+        return members
+
+    def _posts(
+        self, pool: str, workers: dict[str, Worker], changes: list[Change], distrust: bool
+    ) -> list[tuple[str, dict[str, int]]]:
+        """What is to be posted for each member; nothing for what is so already."""
+        first, posts = [], []
+        for change in changes:
+            if change.name not in workers:
+                raise NotApplied(f"Balancer {self.name}: pool {pool} no longer has {change.name}. Nothing was written.")
+            worker = workers[change.name]
+            member, fields = worker.member(), {}
+            if change.weight is not None and change.weight != member.weight:
+                self._check_weight(pool, worker, len(workers))
+                fields["w_lf"] = change.weight
+            if change.state is not None and change.state != member.state:
+                fields.update(WRITTEN_STATE[change.state])
+            if distrust:
+                # The flag comes last in a POST: it must stand already when `disabled` ends, or bound clients slip in.
+                if member.state == DISABLED:
+                    first.append((change.name, DISTRUST))
+                fields.update(DISTRUST)
+            if fields:
+                posts.append((change.name, fields))
+        return first + posts
+
+    def _check_weight(self, pool: str, worker: Worker, members: int) -> None:
+        if members == 1:
+            raise Refused(
+                f"Balancer {self.name}: {pool}/{worker.name} is alone in its pool, and Apache makes any weight that is written to such "
+                "a member 1. Nothing was written."
+            )
+        if worker.factor != int(worker.factor):
+            raise Refused(
+                f"Balancer {self.name}: {pool}/{worker.name} has `loadfactor={worker.cells['Factor']}`; weights are whole numbers here, "
+                "so it could not be put back. Make it one in Apache's configuration. Nothing was written."
+            )
+
+    def _post(self, page: Page, pool: str, worker: Worker, fields: dict[str, int]) -> Answer:
+        form = {"b": pool, "w": worker.key, "nonce": page.pools[pool].nonce, **fields}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            # What it holds the Referer against is its own name for itself, which the heading shows.
+            "Referer": f"http://{page.server}/",
+        }
+        return self._ask("POST", urlencode(form), headers)
+
+    def _page(self) -> Page:
+        answer = self._ask("GET")
+        try:
+            return Page(answer.text)
+        except (KeyError, ValueError, OverflowError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}") from None
+
+    def _ask(self, method: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+        answer = self.api.ask(method, "" if self.api.path else "/", body, headers)
+        if answer.status in (401, 403):
+            needs = "`username` and `password`" if answer.status == 401 else "`Require` to allow this client"
+            raise Refused(
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Its balancer-manager needs "
+                f"{needs}, for POST too."
+            )
+        if answer.status != 200:
+            raise Unreachable(
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Is that where "
+                "`SetHandler balancer-manager` is, and does `ProxyPass` leave it out?"
+            )
+        return answer
+
+    def _workers(self, page: Page, pool: str) -> dict[str, Worker]:
+        if pool not in page.pools:
+            raise InvalidInput(
+                f"Balancer {self.name} has no pool {pool!r}. Apache's balancers are: {', '.join(page.pools) or 'none'}. Nothing was touched."
+            )
+        return page.pools[pool].named()
+
+    def _ignored(self, page: Page, pool: str, name: str) -> Refused:
+        return Refused(
+            f"Balancer {self.name}: Apache ignored what was posted for {pool}/{name}. Its error log says why; something between here and "
+            f"Apache ({page.server}) may drop the Referer, or the pool may have changed."
+        )
