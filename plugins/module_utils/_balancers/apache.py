@@ -7,8 +7,8 @@ What is not obvious, each measured on 2.4.71:
 
 * the page as XML (``?xml=1``) does not tell whether a member is checked, so the page is read as a browser gets it: the only
   form that shows everything, and at one moment;
-* a POST with a wrong nonce or Referer, or for an unknown member, is answered with 200 and ignored.  One that was accepted comes
-  back with the form for that member;
+* a POST with a wrong nonce or Referer, or for an unknown member, is answered with 200 and ignored.  What comes back holds the
+  member's form, which shows what was written: not so with a wrong nonce, and there is no form at all with a wrong Referer;
 * the nonce is another after every graceful restart, unless ``BalancerPersist On`` keeps it;
 * the fields of one POST take effect one after the other: the load factor, then the flags N (drain), D (disabled), S (stopped) and C
   (check failed).  Requests may be balanced in between;
@@ -20,9 +20,11 @@ What is not obvious, each measured on 2.4.71:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from html.parser import HTMLParser
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
@@ -43,8 +45,10 @@ WRITTEN_STATE = {
 }
 DISTRUST = {"w_status_C": 1}
 
-ACCEPTED = "<h3>Edit worker settings for "
-HELD_DOWN = re.compile(r"name='w_status_C'[^>]* value='1'[^>]* checked>")
+FORMS = "<h3>Edit "  # the heading after which a member's form follows
+FORM = re.compile(
+    r"<input name='(w_lf|w_status_.)' id='\w+' (?:type=text )?value='([0-9.]{1,9})'( type=radio( checked)?)?>"
+)
 PORTS = {"http": 80, "h2c": 80, "ws": 80, "https": 443, "h2": 443, "wss": 443, "ajp": 8009}
 
 
@@ -92,7 +96,7 @@ class Worker:
         cells, status = self.cells, self.status
         said = cells["Status"].strip()
         if self.checked:
-            said += f" ({cells['HC Method']} {cells['HC uri']} every {cells['HC Interval']}, passes {cells['Passes']}, fails {cells['Fails']})"
+            said += " ({HC Method} {HC uri} every {HC Interval}, passes {Passes}, fails {Fails})".format(**cells)
         return Member(
             name=self.name,
             address=self.address,
@@ -112,15 +116,13 @@ class Pool:
     nonce: str
     workers: List[Worker] = field(default_factory=list)
 
+    @cached_property
     def named(self) -> dict[str, Worker]:
         """Its workers by name, in its order."""
         titles = [(worker.cells.get("Route", ""), worker.address, worker.url) for worker in self.workers]
-        names = {}
-        for worker, own in zip(self.workers, titles):
-            kinds = [kind for kind, title in enumerate(own) if title and [t[kind] for t in titles].count(title) == 1]
-            name = own[kinds[0]] if kinds else worker.key
-            names[name] = replace(worker, name=name)
-        return names
+        had = Counter(title for own in titles for title in set(own))
+        names = [next((title for title in own if title and had[title] == 1), own[-1]) for own in titles]
+        return {name: replace(worker, name=name) for name, worker in zip(names, self.workers)}
 
 
 class Page(HTMLParser):
@@ -138,9 +140,12 @@ class Page(HTMLParser):
         self._titles: List[str] = []
         self._cells: List[str] = []
         try:
-            self.feed(text.partition("<h3>Edit ")[0])  # what follows are forms
+            self.feed(text.partition(FORMS)[0])
             self.close()
-        except (AssertionError, NotImplementedError):  # how the parser of Python 3.10, and that of 3.8, takes broken markup
+        except (
+            AssertionError,
+            NotImplementedError,
+        ):  # how the parser of Python 3.10, and that of 3.8, takes broken markup
             raise ValueError("it is no HTML") from None
         if not self.server:
             raise ValueError("it has no heading `Load Balancer Manager for ...`")
@@ -195,6 +200,8 @@ class Apache(Balancer):
             ca=options["ca_path"],
         )
         super().__init__(name, self.api.endpoint, capabilities)
+        # What Apache calls itself: by the URL's name of it, unless its page says otherwise (`UseCanonicalName On`).
+        self._server = self.api.host
 
     def version(self) -> str:
         return self._page().version or "unknown"
@@ -204,40 +211,55 @@ class Apache(Balancer):
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         page = self._page()
-        workers = self._workers(page, pool)
-        for name, fields in self._posts(pool, workers, changes, distrust):
-            answer = self._post(page, pool, workers[name], fields)
-            if ACCEPTED not in answer.text:
-                page = self._page()  # after a graceful restart the nonce is another
-                workers = self._workers(page, pool)
-                if name in workers:
-                    answer = self._post(page, pool, workers[name], fields)
-            if ACCEPTED not in answer.text:
-                raise self._ignored(page, pool, name)
-            if fields.get("w_status_C") and not HELD_DOWN.search(answer.text):
-                raise NotApplied(
-                    f"Balancer {self.name}: Apache does not hold {pool}/{name} to be down when it is told to (`w_status_C=1`). "
-                    "That takes mod_proxy_hcheck. Accept the member's return without it with `health: none`."
-                )
+        for name, fields in self._posts(page, pool, changes, distrust):
+            page = self._set(page, pool, name, fields)
         members = self.members(pool)
-        self.check_written(pool, changes, members, "Was Apache restarted meanwhile, or is there another controller? Run the task again.")
+        self.check_written(
+            pool,
+            changes,
+            members,
+            "Was Apache restarted meanwhile, or is there another controller? Run the task again.",
+        )
         return members
 
-    def _posts(
-        self, pool: str, workers: dict[str, Worker], changes: list[Change], distrust: bool
-    ) -> list[tuple[str, dict[str, int]]]:
+    def _set(self, page: Page, pool: str, name: str, fields: dict[str, int]) -> Page:
+        """Post `fields` for one member until its form shows them, twice at most.
+
+        :return: the page as last read.
+        """
+        form = self._post(page, pool, name, fields)
+        if _shows(form, fields):
+            return page
+        page = self._page()  # after a graceful restart the nonce is another
+        form = self._post(page, pool, name, fields)
+        if not form:
+            raise Refused(
+                f"Balancer {self.name}: Apache ignored what was posted for {pool}/{name}. Its error log says why; something between here "
+                f"and it (it calls itself {page.server}) may drop or change the Referer."
+            )
+        if not _shows(form, {key: value for key, value in fields.items() if key in DISTRUST}):
+            raise NotApplied(
+                f"Balancer {self.name}: Apache {page.version} does not hold {pool}/{name} to be down when it is told to "
+                " (`w_status_C=1`). Accept the member's return without a fresh check with `health: none`."
+            )
+        return page  # reading back tells about the rest
+
+    def _posts(self, page: Page, pool: str, changes: list[Change], distrust: bool) -> list[tuple[str, dict[str, int]]]:
         """What is to be posted for each member; nothing for what is so already."""
         first, posts = [], []
         for change in changes:
-            if change.name not in workers:
-                raise NotApplied(f"Balancer {self.name}: pool {pool} no longer has {change.name}. Nothing was written.")
-            worker = workers[change.name]
+            worker = self._worker(page, pool, change.name)
             member, fields = worker.member(), {}
             if change.weight is not None and change.weight != member.weight:
-                self._check_weight(pool, worker, len(workers))
+                self._check_weight(pool, worker, len(page.pools[pool].workers))
                 fields["w_lf"] = change.weight
             if change.state is not None and change.state != member.state:
                 fields.update(WRITTEN_STATE[change.state])
+            if distrust and not worker.checked:
+                raise Refused(
+                    f"Balancer {self.name}: {pool}/{worker.name} has no health check, so nothing would ever show that it is up again. "
+                    "Nothing was written."
+                )
             if distrust:
                 # The flag comes last in a POST: it must stand already when `disabled` ends, or bound clients slip in.
                 if member.state == DISABLED:
@@ -259,25 +281,28 @@ class Apache(Balancer):
                 "so it could not be put back. Make it one in Apache's configuration. Nothing was written."
             )
 
-    def _post(self, page: Page, pool: str, worker: Worker, fields: dict[str, int]) -> Answer:
-        form = {"b": pool, "w": worker.key, "nonce": page.pools[pool].nonce, **fields}
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            # What it holds the Referer against is its own name for itself, which the heading shows.
-            "Referer": f"http://{page.server}/",
-        }
-        return self._ask("POST", urlencode(form), headers)
+    def _post(self, page: Page, pool: str, name: str, fields: dict[str, int]) -> dict[str, float]:
+        """What the member's form, which comes back, holds; empty without a form."""
+        form = {"b": pool, "w": self._worker(page, pool, name).key, "nonce": page.pools[pool].nonce, **fields}
+        answer = self._ask("POST", urlencode(form), {"Content-Type": "application/x-www-form-urlencoded"})
+        inputs = FORM.findall(answer.text.partition(FORMS)[2])
+        return {name: float(value) for name, value, kind, checked in inputs if checked or not kind}
 
     def _page(self) -> Page:
         answer = self._ask("GET")
         try:
-            return Page(answer.text)
+            page = Page(answer.text)
         except (KeyError, ValueError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}") from None
+        self._server = page.server
+        return page
 
     def _ask(self, method: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-        answer = self.api.ask(method, "" if self.api.path else "/", body, headers)
+        # Without a Referer, or with one that is not Apache's own name for itself, a POST is ignored and a GET logged as an error.
+        server = "[%s]" % self._server if ":" in self._server else self._server
+        referer = {"Referer": "http://%s/" % server}
+        answer = self.api.ask(method, "" if self.api.path else "/", body, {**referer, **(headers or {})})
         if answer.status in (401, 403):
             needs = "`username` and `password`" if answer.status == 401 else "`Require` to allow this client"
             raise Refused(
@@ -294,12 +319,19 @@ class Apache(Balancer):
     def _workers(self, page: Page, pool: str) -> dict[str, Worker]:
         if pool not in page.pools:
             raise InvalidInput(
-                f"Balancer {self.name} has no pool {pool!r}. Apache's balancers are: {', '.join(page.pools) or 'none'}. Nothing was touched."
+                f"Balancer {self.name} has no pool {pool!r}. Apache's balancers are: {', '.join(page.pools) or 'none'}. "
+                "Nothing was touched."
             )
-        return page.pools[pool].named()
+        return page.pools[pool].named
 
-    def _ignored(self, page: Page, pool: str, name: str) -> Refused:
-        return Refused(
-            f"Balancer {self.name}: Apache ignored what was posted for {pool}/{name}. Its error log says why; something between here and "
-            f"Apache ({page.server}) may drop the Referer, or the pool may have changed."
-        )
+    def _worker(self, page: Page, pool: str, name: str) -> Worker:
+        workers = self._workers(page, pool)
+        if name not in workers:
+            raise NotApplied(
+                f"Balancer {self.name}: pool {pool} no longer has {name}. Was its configuration changed meanwhile? Run the task again."
+            )
+        return workers[name]
+
+
+def _shows(form: dict[str, float], fields: dict[str, int]) -> bool:
+    return bool(form) and all(form.get(key) == value for key, value in fields.items())

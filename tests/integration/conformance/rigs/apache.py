@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import urllib.error
-import urllib.parse
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -25,13 +22,15 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Server,
     Settings,
     free_ports,
+    until,
 )
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
 
+# Some are compiled in, which differs between distributions.
 MODULES = (
-    "mpm_event authz_core authz_host headers env slotmem_shm proxy proxy_http proxy_balancer proxy_hcheck lbmethod_byrequests"
-    " authn_core authn_file auth_basic authz_user ssl socache_shmcb watchdog"
-)
+    "mpm_event unixd watchdog authn_core authn_file auth_basic authz_core authz_host authz_user headers env ssl slotmem_shm"
+    " proxy proxy_http proxy_balancer proxy_hcheck lbmethod_byrequests"
+).split()
 
 
 def rigs() -> dict[str, Maker]:
@@ -46,6 +45,7 @@ class ApacheRig(Rig):
     :param member_options: more words for a member's line, instead of those of its check.
     :param extra: more lines for the configuration.
     :param balancer_options: more words for the balancer's `ProxySet`.
+    :param without: modules that are not loaded.
     """
 
     refusal = "Apache answered 403 to a POST"
@@ -58,11 +58,12 @@ class ApacheRig(Rig):
         member_options: dict[str, str] | None = None,
         extra: str = "",
         balancer_options: str = "",
+        without: tuple[str, ...] = (),
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         self.binary, self.member_options = binary, member_options or {}
-        self.extra, self.balancer_options = extra, balancer_options
+        self.extra, self.balancer_options, self.without = extra, balancer_options, without
         self.port, self.tls_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/balancer-manager"
         self.server = Server(directory / "error.log")
@@ -78,13 +79,15 @@ class ApacheRig(Rig):
 
     def reload(self) -> None:
         """Let it read its configuration anew, requests under way being served to their end."""
-        nonce = self.nonces()
+        (self.directory / "httpd.conf").write_text(self.configuration(), encoding="utf-8")
+        before = self._processes()
         subprocess.run([*self.command, "-k", "graceful"], check=True, timeout=60)
-        self.wait_until("it has", lambda _pool: self.nonces() != nonce)
+        until("its processes are others", self._processes, lambda now: now and not now & before)
 
-    def nonces(self) -> list[str]:
-        """Of its balancers, at this moment."""
-        return [pool.nonce for pool in self.driver()._page().pools.values()]
+    def _processes(self) -> set[str]:
+        """Those that serve."""
+        parent = self.server.process.pid
+        return set(Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split())
 
     def _answers(self) -> bool:
         try:
@@ -128,11 +131,12 @@ class ApacheRig(Rig):
     def configuration(self) -> str:
         """The file."""
         settings, directory = self.settings, self.directory
-        modules = Path(shutil.which(self.binary) or self.binary).resolve().parents[1] / "lib" / "apache2" / "modules"
+        root = Path(self.binary).resolve().parents[1]
+        modules = next(path for path in (root / "lib/apache2/modules", root / "lib64/httpd/modules") if path.exists())
         load = "\n".join(
             f"LoadModule {name}_module {modules}/mod_{name}.so"
-            for name in MODULES.split()
-            if (modules / f"mod_{name}.so").exists()
+            for name in MODULES
+            if name not in self.without and (modules / f"mod_{name}.so").exists()
         )
         check = (
             f"hcmethod=GET hcuri=/health hcinterval={settings.interval * 1000:.0f}ms hcpasses={settings.rise} hcfails={settings.fall}"
