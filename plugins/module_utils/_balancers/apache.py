@@ -33,11 +33,11 @@ from .base import Balancer
 from .declaration import Capabilities
 from .http_api import Answer, HttpApi
 
-# Words of a member's status: out for everybody, no new clients, and those that keep every request away whatever else is set.
+# Words of a member's status: out for everybody, no new clients, and not fit to serve (`Err` until `retry` has passed).
 OUT, DRAINING, FAILED = {"Dis", "Stop", "Shut"}, {"Drn"}, {"HcFl", "Err"}
 
-# What is posted for a state.  In the order in which it takes effect, none lets a request through that its end does not.
-# Whoever is disabled may be drained as well: nothing is said of it, since drain would end before `disabled` begins.
+# What is posted for a state: flags that, set in Apache's own order, never let a request through in between that the state before and
+# the one after both keep away.  So `disabled` says nothing of N: a drain would end before it begins.
 WRITTEN_STATE = {
     ENABLED: {"w_status_N": 0, "w_status_D": 0, "w_status_S": 0},
     DRAINED: {"w_status_N": 1, "w_status_D": 0, "w_status_S": 0},
@@ -47,7 +47,7 @@ DISTRUST = {"w_status_C": 1}
 
 FORMS = "<h3>Edit "  # the heading after which a member's form follows
 FORM = re.compile(
-    r"<input name='(w_lf|w_status_.)' id='\w+' (?:type=text )?value='([0-9.]{1,9})'( type=radio( checked)?)?>"
+    r"<input name='(w_lf|w_status_.)' id='\w+' (?:type=text )?value='(\d{1,5}(?:\.\d\d)?)'( type=radio( checked)?)?>"
 )
 PORTS = {"http": 80, "h2c": 80, "ws": 80, "https": 443, "h2": 443, "wss": 443, "ajp": 8009}
 
@@ -67,6 +67,7 @@ class Worker:
 
     @property
     def url(self) -> str:
+        """As the configuration has it."""
         return self.cells["Worker URL"]
 
     @property
@@ -85,10 +86,12 @@ class Worker:
 
     @property
     def status(self) -> set[str]:
+        """The words of its status, such as `Init`, `Ok` and those above."""
         return set(self.cells["Status"].split())
 
     @property
     def checked(self) -> bool:
+        """Whether mod_proxy_hcheck looks after it."""
         return self.cells.get("HC Method", "NONE") != "NONE"  # without mod_proxy_hcheck there is no such column
 
     def member(self) -> Member:
@@ -142,10 +145,7 @@ class Page(HTMLParser):
         try:
             self.feed(text.partition(FORMS)[0])
             self.close()
-        except (
-            AssertionError,
-            NotImplementedError,
-        ):  # how the parser of Python 3.10, and that of 3.8, takes broken markup
+        except (AssertionError, NotImplementedError):  # what Python 3.10 and 3.8 make of broken declarations
             raise ValueError("it is no HTML") from None
         if not self.server:
             raise ValueError("it has no heading `Load Balancer Manager for ...`")
@@ -239,8 +239,8 @@ class Apache(Balancer):
             )
         if not _shows(form, {key: value for key, value in fields.items() if key in DISTRUST}):
             raise NotApplied(
-                f"Balancer {self.name}: Apache {page.version} does not hold {pool}/{name} to be down when it is told to "
-                " (`w_status_C=1`). Accept the member's return without a fresh check with `health: none`."
+                f"Balancer {self.name}: Apache does not hold {pool}/{name} to be down when it is told to "
+                "(`w_status_C=1`). Accept the member's return without a fresh check with `health: none`."
             )
         return page  # reading back tells about the rest
 
