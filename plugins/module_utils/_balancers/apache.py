@@ -12,7 +12,8 @@ What is not obvious, each measured on 2.4.71:
 * the nonce is another after every graceful restart, unless ``BalancerPersist On`` keeps it;
 * the fields of one POST take effect one after the other: the load factor, then the flags N (drain), D (disabled), S (stopped) and C
   (check failed).  Requests may be balanced in between;
-* a check goes on while a member is disabled, and not while it is stopped;
+* a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
+  pass: of ``hcpasses=2`` at least one begins later, of ``hcpasses=1`` perhaps none;
 * ``Busy`` is counted without a lock.  Under load it goes astray both ways: 0 was shown for a member with a request under way,
   and 3 for one that had been idle for a second.  It is not read.
 """

@@ -109,7 +109,7 @@ DECLARED = (
             "in_flight": "its `Busy` count goes astray under load",
             "weight_range": "not for an only member, and whole numbers alone",
             "health_readback": "with mod_proxy_hcheck",
-            "fresh_health": "with mod_proxy_hcheck and `hcpasses=2`; a check that is under way counts as one",
+            "fresh_health": "with mod_proxy_hcheck; with `hcpasses=1` the pass may be that of a check under way",
             "survives_reload": "with `BalancerPersist On`",
             "membership": "it can add, and not remove",
         },

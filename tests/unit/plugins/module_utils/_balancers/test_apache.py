@@ -280,6 +280,13 @@ def test_what_is_no_page_is_said_not_to_be(text):
             driver().members("app")
 
 
+@pytest.mark.parametrize("factor", ["inf", "nan", "1e999", "", "much"])
+def test_a_factor_that_is_none(monkeypatch, factor):
+    Server(monkeypatch, row(factor=factor))
+    with pytest.raises(Unreachable, match="a page that cannot be read"):
+        driver().members("app")
+
+
 @given(st.data())
 def test_a_broken_page_is_never_more_than_an_error(data):
     whole = page(row(), row("http://192.0.2.2:80", "m2"), form=form({}))
