@@ -13,7 +13,7 @@ What is not obvious, each measured on 2.4.71:
 * the fields of one POST take effect one after the other: the load factor, then the flags N (drain), D (disabled), S (stopped) and C
   (check failed).  Requests may be balanced in between;
 * a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
-  pass: of ``hcpasses=2`` at least one begins later, of ``hcpasses=1`` perhaps none;
+  pass, so that with ``hcpasses=1`` it alone would bring a member back;
 * ``Busy`` is counted without a lock.  Under load it goes astray both ways: 0 was shown for a member with a request under way,
   and 3 for one that had been idle for a second.  It is not read.
 """
@@ -94,6 +94,11 @@ class Worker:
     def checked(self) -> bool:
         """Whether mod_proxy_hcheck looks after it."""
         return self.cells.get("HC Method", "NONE") != "NONE"  # without mod_proxy_hcheck there is no such column
+
+    @property
+    def proves_itself(self) -> bool:
+        """Whether it takes a check that begins after a call to bring it up: one that is under way counts as a pass."""
+        return self.checked and int(self.cells["Passes"].split()[0]) > 1
 
     def member(self) -> Member:
         """It in the words that every balancer shares."""
@@ -181,7 +186,7 @@ class Page(HTMLParser):
             self._cells.append(text)
         elif tag == "tr" and self._cells and "Worker URL" in self._titles:
             worker = Worker(self._link["w"], dict(zip(self._titles, self._cells)))
-            worker.member()  # so that a broken row is found here
+            worker.member(), worker.proves_itself  # so that a broken row is found here
             self.pools[self._link["b"]].workers.append(worker)
 
 
@@ -201,6 +206,7 @@ class Apache(Balancer):
             ca=options["ca_path"],
         )
         super().__init__(name, self.api.endpoint, capabilities)
+        self._declared = capabilities
         # What Apache calls itself: by the URL's name of it, unless its page says otherwise (`UseCanonicalName On`).
         self._server = self.api.host
 
@@ -208,7 +214,10 @@ class Apache(Balancer):
         return self._page().version or "unknown"
 
     def members(self, pool: str) -> list[Member]:
-        return [worker.member() for worker in self._workers(self._page(), pool).values()]
+        workers = self._workers(self._page(), pool).values()
+        fresh = all(worker.proves_itself for worker in workers if worker.checked)
+        self.capabilities = replace(self._declared, fresh_health=self._declared.fresh_health and fresh)
+        return [worker.member() for worker in workers]
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         page = self._page()
@@ -256,10 +265,10 @@ class Apache(Balancer):
                 fields["w_lf"] = change.weight
             if change.state is not None and change.state != member.state:
                 fields.update(WRITTEN_STATE[change.state])
-            if distrust and not worker.checked:
+            if distrust and not worker.proves_itself:
                 raise Refused(
-                    f"Balancer {self.name}: {pool}/{worker.name} has no health check, so nothing would ever show that it is up again. "
-                    "Nothing was written."
+                    f"Balancer {self.name}: {pool}/{worker.name} has no health check with `hcpasses=2` or more, so nothing would show that "
+                    "it is up again. Nothing was written."
                 )
             if distrust:
                 # The flag comes last in a POST: it must stand already when `disabled` ends, or bound clients slip in.

@@ -34,7 +34,9 @@ class Named(Balancer):
         return self.driver.version()
 
     def members(self, pool: str) -> list[Member]:
-        return self._back(self.driver.members(pool))
+        members = self._back(self.driver.members(pool))
+        self.capabilities = self.driver.capabilities  # what it read may have narrowed them
+        return members
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         theirs = [replace(change, name=self._name(change.name)) for change in changes]

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    InvalidInput,
     NotApplied,
     Refused,
     Unreachable,
@@ -40,7 +41,7 @@ def row(rig, name):
 
 
 def test_members_of_many_kinds(make_apache, apps):
-    check = "hcmethod=GET hcuri=/health hcinterval=100ms"
+    check = "hcmethod=GET hcuri=/health hcinterval=100ms hcpasses=2"
     ports = dict(zip(("ignoring", "out", "stopped", "drained"), (app.port for app in apps.values())))
     flags = {"ignoring": "+I", "out": "+D", "stopped": "+S", "drained": "+N"}
     rig = make_apache(
@@ -110,10 +111,13 @@ def test_a_graceful_restart_undoes_what_was_set(proxied):
     assert (proxied.members()["m1"].state, proxied.members()["m1"].weight) == ("enabled", 100)
 
 
-def test_with_balancer_persist_what_was_set_stays_through_a_graceful_restart_unless_a_member_goes(make_apache):
+def test_balancer_persist_keeps_what_was_set_when_it_last_restarted_cleanly_unless_a_member_goes(make_apache):
     rig = make_apache(more={"extra": "BalancerPersist On"})
     set_pool(rig.entry(), ["m1"], state="drained", weight=5)
     rig.reload()
+    assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("drained", 5)
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    rig.restart()  # killed, it cannot write anything down: what holds is what the graceful restart wrote
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("drained", 5)
     set_pool(rig.entry(), ["m1"], state="disabled")
     rig.settings.members.pop("m4")
@@ -175,6 +179,19 @@ def test_who_is_not_checked_is_not_distrusted_since_nothing_would_ever_bring_it_
         with pytest.raises(Refused, match="no health check"):
             rig.driver().apply(POOL, [Change("m1", "drained")], distrust=True)
         assert rig.members()["m1"].available and not rig.members()["m1"].checked
+
+
+@pytest.mark.parametrize("names", [None, {"m1": "m1"}])
+def test_where_one_pass_brings_a_member_up_its_fresh_health_is_not_to_be_had(make_apache, names):
+    rig = make_apache(rise=1, more={"one_pass": True})
+    entry = rig.entry(names=names)
+    assert read(entry)["balancers"][0]["capabilities"]["fresh_health"] is False
+    set_pool(entry, ["m1"], state="disabled")
+    with pytest.raises(InvalidInput, match=r"Accept that with `health: none`\. Nothing was touched"):
+        set_pool(entry, ["m1"], state="enabled")
+    with pytest.raises(Refused, match="no health check with `hcpasses=2`"):
+        rig.driver().apply(POOL, [Change("m1", "drained")], distrust=True)
+    set_pool(entry, ["m1"], state="enabled", health="none")
 
 
 def test_an_only_member_has_no_weight_but_a_state(make_apache, apps):

@@ -46,6 +46,7 @@ class ApacheRig(Rig):
     :param extra: more lines for the configuration.
     :param balancer_options: more words for the balancer's `ProxySet`.
     :param without: modules that are not loaded.
+    :param one_pass: whether one pass may bring a member up.
     """
 
     refusal = "Apache answered 403 to a POST"
@@ -59,11 +60,13 @@ class ApacheRig(Rig):
         extra: str = "",
         balancer_options: str = "",
         without: tuple[str, ...] = (),
+        one_pass: bool = False,
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         self.binary, self.member_options = binary, member_options or {}
-        self.extra, self.balancer_options, self.without = extra, balancer_options, without
+        self.extra, self.balancer_options = extra, balancer_options
+        self.without, self.one_pass = without, one_pass
         self.port, self.tls_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/balancer-manager"
         self.server = Server(directory / "error.log")
@@ -138,8 +141,10 @@ class ApacheRig(Rig):
             for name in MODULES
             if name not in self.without and (modules / f"mod_{name}.so").exists()
         )
+        # With one pass, a check that was under way would do: see the driver.
+        passes = settings.rise if self.one_pass else max(2, settings.rise)
         check = (
-            f"hcmethod=GET hcuri=/health hcinterval={settings.interval * 1000:.0f}ms hcpasses={settings.rise} hcfails={settings.fall}"
+            f"hcmethod=GET hcuri=/health hcinterval={settings.interval * 1000:.0f}ms hcpasses={passes} hcfails={settings.fall}"
             if settings.checked
             else ""
         )

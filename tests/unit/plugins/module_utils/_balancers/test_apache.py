@@ -125,6 +125,18 @@ def test_names_are_routes_else_addresses_else_urls():
     assert [m.name for m in seen] == ["one", "http://b:1", "c:1", "d:1", "http://e:1/x", "http://e:1/y", "f:1"]
 
 
+@pytest.mark.parametrize(
+    ("passes", "fresh"), [(("2 (0)", "3 (1)"), True), (("2 (0)", "1 (0)"), False), (("1 (0)", "1 (0)"), False)]
+)
+def test_fresh_health_takes_two_passes_of_all_who_are_checked(monkeypatch, passes, fresh):
+    rows = [row(f"http://192.0.2.{n}:80", f"m{n}").replace("2 (0)", each) for n, each in enumerate(passes)]
+    Server(monkeypatch, *rows, row("http://192.0.2.9:80", "m9", checked=False))
+    balancer = driver()
+    balancer.members("app")
+    assert balancer.capabilities.fresh_health is fresh
+    assert driver().capabilities.fresh_health is True
+
+
 def test_the_version():
     assert apache.Page(page()).version == "2.4.71"
     assert apache.Page(page(version="Apache")).version == ""  # ServerTokens Prod
