@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Apache httpd, over its balancer-manager: https://httpd.apache.org/docs/2.4/mod/mod_proxy_balancer.html
 
-What is not obvious, each measured on 2.4.71:
+What is not obvious, each measured on 2.4.71 unless a source is named:
 
 * the page as XML (``?xml=1``) does not tell whether a member is checked, so the page is read as a browser gets it: the only
   form that shows everything, and at one moment;
@@ -11,11 +11,11 @@ What is not obvious, each measured on 2.4.71:
   member's form, which shows what was written: not so with a wrong nonce, and there is no form at all with a wrong Referer;
 * the nonce is another after every graceful restart, unless ``BalancerPersist On`` keeps it;
 * the fields of one POST take effect one after the other: the load factor, then the flags N (drain), D (disabled), S (stopped) and C
-  (check failed).  Requests may be balanced in between;
+  (check failed), by its source.  Requests may be balanced in between;
 * a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
   pass, so that with ``hcpasses=1`` it alone would bring a member back;
-* ``Busy`` is counted without a lock.  Under load it goes astray both ways: 0 was shown for a member with a request under way,
-  and 3 for one that had been idle for a second.  It is not read.
+* ``Busy`` goes astray under load, both ways: 0 was shown for a member with a request under way, and 3 for one that had been idle for
+  a second.  By the source it is counted without a lock.  It is not read.
 """
 
 from __future__ import annotations
