@@ -213,6 +213,16 @@ class Apache(Balancer):
     def version(self) -> str:
         return self._page().version or "unknown"
 
+    def running(self) -> tuple[str, float]:
+        # A new generation has new nonces, unless `BalancerPersist On` keeps them: it then keeps the states too.
+        return " ".join(sorted(pool.nonce for pool in self._page().pools.values())), 0.0
+
+    def persist(self, pool: str, check_mode: bool = False) -> bool:
+        raise Refused(
+            f"Balancer {self.name}: Apache itself keeps states and weights beyond a restart with `BalancerPersist On` in its "
+            "configuration; nothing can be written down for it from here."
+        )
+
     def members(self, pool: str) -> list[Member]:
         workers = self._workers(self._page(), pool).values()
         fresh = all(worker.proves_itself for worker in workers if worker.checked)

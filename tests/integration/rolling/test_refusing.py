@@ -141,6 +141,7 @@ def test_what_a_balancer_cannot_do_is_accepted_by_name(shop, tmp_path):
     after = shop.all_of_it()
     assert {**after, "files": ""} == {**before, "files": ""}
     accepted = {"traffic_drain_wait": 0.1, "traffic_on_drain_timeout": "fail", "traffic_health": "none", "traffic_warmup": []}
+    accepted["rolling_batches"] = [1]
     shop.play(ROLLING, "--check", **{**GOOD, **lacking, **accepted}).assert_good()
 
 
