@@ -149,7 +149,7 @@ DECLARED = (
                 (
                     "The balancers that check the members, each an entry as in O(balancers). They are only read.",
                     "They are reached from where the task runs, so they have no C(host).",
-                    "Without them nothing tells what is in flight or healthy: see O(drain_wait) and O(health).",
+                    "Without them nothing tells what is in flight or healthy: see O(zero_downtime.deploy.pool_member#module:drain_wait).",
                 ),
                 type="list",
                 elements="dict",
