@@ -34,6 +34,10 @@ class Balancer(ABC):
     def version(self) -> str:
         """The server's own version."""
 
+    def heal(self, pool: str) -> None:
+        """Finish what a writer that was killed has left half done.  Called under the pool's lock, before anything else is read."""
+        return
+
     @abstractmethod
     def members(self, pool: str) -> list[Member]:
         """All members of `pool`, in the balancer's order.

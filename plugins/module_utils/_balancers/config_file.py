@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from typing import Iterator
+from typing import Iterator, Tuple
 
 from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
 
@@ -45,7 +45,7 @@ class ConfigFile:
 
     @contextlib.contextmanager
     def replaced(self, old: str, new: str) -> Iterator[None]:
-        """Put `new` in place of `old` for good; when the ``with`` block raises, `old` is put back.
+        """Put `new` in place of `old` for good; when the ``with`` block raises, `old` is put back, its times with it.
 
         :raises Refused: when this user may not write there.
         :raises NotApplied: when the file is no longer what `old` says: somebody else has written it meanwhile.
@@ -55,12 +55,12 @@ class ConfigFile:
                 "%s was changed by somebody else while we worked on it. Nothing was written; run the task again."
                 % self.path
             )
-        self._put(new)
+        was = self._put(new)
         try:
             yield
         except BaseException:
             if self.read() == new:  # else somebody has written it since, and their version stays
-                self._put(old)
+                self._put(old, (was.st_atime_ns, was.st_mtime_ns) if was else None)
             raise
 
     def write(self, content: str) -> None:
@@ -70,7 +70,7 @@ class ConfigFile:
         """
         self._put(content)
 
-    def _put(self, content: str) -> None:
+    def _put(self, content: str, times: Tuple[int, int] | None = None) -> os.stat_result | None:
         temporary = ""
         try:
             was = os.stat(self.path) if os.path.exists(self.path) else None
@@ -88,7 +88,7 @@ class ConfigFile:
                 os.chown(temporary, was.st_uid, was.st_gid)
             if was is not None:
                 shutil.copystat(self.path, temporary)
-                os.utime(temporary)
+                os.utime(temporary, **({"ns": times} if times else {}))
             os.rename(temporary, self.path)
             temporary = ""
         except OSError as error:
@@ -101,6 +101,7 @@ class ConfigFile:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
         self._sync()
+        return was
 
     def _sync(self) -> None:
         with contextlib.suppress(OSError):  # some network file systems cannot sync a directory, and need not

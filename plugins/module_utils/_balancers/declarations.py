@@ -20,6 +20,12 @@ def _haproxy() -> Any:
     return HAProxy
 
 
+def _nginx() -> Any:
+    from .nginx import Nginx
+
+    return Nginx
+
+
 def _apache() -> Any:
     from .apache import Apache
 
@@ -74,6 +80,50 @@ DECLARED = (
             "weight_range": "0 and 100% alone with static algorithms",
             "survives_reload": "yes with `state_file`",
             "membership": "until the next reload",
+        },
+    ),
+    Provider(
+        name="nginx",
+        title="NGINX (open source)",
+        driver=_nginx,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            in_flight=True,
+            weight_range=(1, 65535),
+            survives_reload=True,
+            membership=True,
+            reloads=True,
+        ),
+        options={
+            "file": Option(
+                (
+                    "Path of the configuration file that has the C(upstream) block.",
+                    "Of the block's C(server) lines nothing but C(weight=), C(down) and C(drain) is changed, "
+                    "and nothing at all of the rest of the file.",
+                ),
+                type="path",
+                required=True,
+            ),
+            "test": Option(
+                "The command that checks the configuration.", type="list", elements="str", default=["nginx", "-t"]
+            ),
+            "reload": Option(
+                "The command that makes the balancer read its configuration anew. It must not return before the signal is sent.",
+                type="list",
+                elements="str",
+                default=["nginx", "-s", "reload"],
+            ),
+            "pid_file": Option(
+                "Path of the file with the number of the master process, by which it is seen whether a reload took effect.",
+                type="path",
+                default="/run/nginx.pid",
+            ),
+        },
+        verified="NGINX 1.22 and 1.31",
+        remarks={
+            "sticky_drain": "1.29.6 or later, in upstreams with `sticky`, for members written as IP addresses",
+            "in_flight": "worker processes from before the last reload; those of drained members also the connections open to them",
+            "weight_range": "with the method `hash` all weights together at most 32768",
         },
     ),
     Provider(

@@ -33,6 +33,9 @@ class Named(Balancer):
     def version(self) -> str:
         return self.driver.version()
 
+    def heal(self, pool: str) -> None:
+        self.driver.heal(pool)
+
     def members(self, pool: str) -> list[Member]:
         members = self._back(self.driver.members(pool))
         self.capabilities = self.driver.capabilities  # what it read may have narrowed them

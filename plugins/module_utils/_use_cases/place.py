@@ -60,6 +60,7 @@ class Place:
         try:
             with only_writer(self.balancer.lock_name(self.pool), self.clock):
                 if not check_mode:
+                    self.balancer.heal(self.pool)
                     self.reasserted = self.hold.let_go(wish.names)
                     if self._forgetful:
                         self.running = self.balancer.running()

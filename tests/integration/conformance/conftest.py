@@ -18,11 +18,13 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     apache,
     haproxy,
     health_endpoint,
+    nginx,
 )
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Rig, Settings
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Maker, Rig, Settings
 
 PROVIDERS = (
     haproxy,
+    nginx,
     apache,
     health_endpoint,
 )
@@ -54,7 +56,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What a balancer cannot do is not skipped: such a test is none for it.  That it says so is tested in test_lacking.py."""
     fitting, others = [], []
     for item in items:
-        maker = getattr(item, "callspec", None) and item.callspec.params.get("make_rig")
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        maker = next((param for param in params if isinstance(param, Maker)), None)
         needs = [name for mark in item.iter_markers("needs") for name in mark.args]
         (fitting if maker is None or all(maker.can(need) for need in needs) else others).append(item)
     if others:
@@ -123,3 +126,9 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
 def proxy(make_haproxy: Callable[..., Rig]) -> haproxy.HAProxyRig:
     """The same for what only HAProxy has."""
     return make_haproxy()
+
+
+@pytest.fixture
+def engine(make_nginx: Callable[..., Rig]) -> nginx.NginxRig:
+    """The same for what only NGINX has."""
+    return make_nginx()

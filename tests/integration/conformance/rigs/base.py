@@ -83,6 +83,8 @@ class Rig(ABC):
     port: int
     #: what a refusal to write says to `read_only_entry`
     refusal: str
+    #: whether what is in flight is counted for each member, rather than for all that leave
+    counts_each = True
     #: seconds that `set_pool` waits on balancers that do not tell what is in flight
     DRAIN_WAIT = 0.3
 

@@ -1,0 +1,348 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only NGINX has: a file that people write too, and a reload of which it must be seen whether it took effect."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import nginx
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    InvalidInput,
+    NotApplied,
+    Refused,
+    Unreachable,
+)
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    POOL,
+    free_ports,
+    read,
+    set_pool,
+    until,
+)
+
+
+def file_of(rig):
+    """All that there is to a file, its content included."""
+    found = rig.file.stat()
+    return rig.file.read_bytes(), found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns
+
+
+def ask(rig, times=20):
+    """Who answers new clients."""
+    return {Bound(rig.port).get() for each in range(times)}
+
+
+@pytest.fixture
+def taken():
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+# A reload that fails
+
+
+def test_a_reload_that_fails_though_the_test_passes_is_told_and_undone(engine, taken):
+    engine.configure(f"server {{ listen 127.0.0.1:{taken}; }}")
+    before, workers = file_of(engine), engine.workers()
+    with pytest.raises(
+        NotApplied, match=rf"goes on with its old configuration.*bind\(\) to 127\.0\.0\.1:{taken} failed.*is as it was"
+    ):
+        set_pool(engine.entry(), ["m1"], state="disabled")
+    assert file_of(engine) == before and engine.workers() == workers
+    assert engine.members()["m1"].state == "enabled" and "m1" in ask(engine, 100)
+
+
+def test_what_nginx_refuses_is_told_in_its_words_and_undone(engine):
+    engine.configure("nonsense on;")
+    before, workers = file_of(engine), engine.workers()
+    with pytest.raises(
+        Refused, match=r'NGINX refuses the new configuration.*unknown directive "nonsense".*is as it was'
+    ):
+        set_pool(engine.entry(), ["m1"], state="disabled")
+    assert file_of(engine) == before and engine.workers() == workers
+
+
+def test_a_reload_is_given_up_at_the_deadline_and_does_not_take_effect_later(engine, taken):
+    engine.configure(f"server {{ listen 127.0.0.1:{taken}; }}")
+    before = file_of(engine)
+    with pytest.raises(
+        Unreachable, match=r"within 1 s what it was told: it is not through with the reload.*read it again"
+    ):
+        set_pool(engine.entry(timeout=1), ["m1"], state="disabled")
+    assert file_of(engine) == before
+    engine.configure()
+    master = engine.driver().master
+    until("it is through with both", lambda: master.rests(master.pid()))
+    assert engine.members()["m1"].state == "enabled" and "m1" in ask(engine, 100)
+
+
+def test_an_old_worker_that_does_not_stop_taking_requests_is_no_success(engine):
+    (stuck, *_others) = engine.workers()
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unreachable, match="old workers that still take requests.*told to read it again"):
+            set_pool(engine.entry(timeout=1), ["m1"], state="disabled")
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+    assert engine.members()["m1"].state == "enabled" and "m1" in ask(engine, 100)
+
+
+def test_a_reload_that_is_under_way_already_is_not_taken_for_ours(engine, taken):
+    engine.configure(f"server {{ listen 127.0.0.1:{taken}; }}")
+    engine.reload()  # fails, and takes its time
+    engine.configure()
+    result = set_pool(engine.entry(), ["m1"], state="disabled")
+    assert result["changed"] and "m1" not in ask(engine, 100)
+
+
+def test_an_earlier_reload_that_took_effect_is_not_taken_for_ours(engine, taken):
+    before = file_of(engine)
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        engine.configure(f"server {{ listen 127.0.0.1:{theirs.getsockname()[1]}; }}")
+        engine.reload()  # tries for a while to have that port
+        engine.configure(f"server {{ listen 127.0.0.1:{taken}; }}")
+        ours = Aside(lambda: set_pool(engine.entry(timeout=15), ["m1"], state="disabled"))
+        until("ours is written", lambda: file_of(engine) != before)
+    assert isinstance(ours.ended().error, NotApplied)
+    assert file_of(engine) == before and "m1" in ask(engine, 100)
+
+
+@pytest.mark.parametrize("option", ["test", "reload"])
+def test_programs_that_hang_are_ended_and_everything_is_undone(engine, option):
+    before = file_of(engine)
+    with pytest.raises(Unreachable, match=r"`sleep 60` did not end within"):
+        set_pool(engine.entry(timeout=0.5, **{option: ["sleep", "60"]}), ["m1"], state="disabled")
+    assert file_of(engine) == before and engine.members()["m1"].state == "enabled"
+
+
+def test_a_reload_that_does_nothing_is_no_success(engine):
+    with pytest.raises(NotApplied, match="goes on with its old configuration.*Its error log says why"):
+        set_pool(engine.entry(reload=["true"]), ["m1"], state="disabled")
+    assert engine.members()["m1"].state == "enabled"
+
+
+def test_there_is_no_such_program(engine):
+    with pytest.raises(InvalidInput, match="There is no program nginks"):
+        read(engine.entry(test=["nginks", "-t"]))
+
+
+# One that takes effect
+
+
+def test_once_it_is_written_no_new_request_arrives(engine, apps):
+    driver = engine.balancer()
+    for _turn in range(5):
+        driver.apply(POOL, [Change("m1", "disabled")])
+        served = apps["m1"].served
+        assert ask(engine) == {"m2", "m3", "m4"} and apps["m1"].served == served
+        driver.apply(POOL, [Change("m1", "enabled")])
+
+
+def test_the_same_again_is_no_reload(engine):
+    engine.balancer().apply(POOL, [Change("m1", "disabled", 5)])
+    before, workers = file_of(engine), engine.workers()
+    engine.balancer().apply(POOL, [Change("m1", "disabled", 5)])
+    assert file_of(engine) == before and engine.workers() == workers
+
+
+def test_a_worker_from_before_an_earlier_reload_counts_until_it_has_ended(engine, apps):
+    client = bound_to(engine.port, "m1")
+    slow = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    for member in ("m1", "m2"):
+        engine.balancer().apply(POOL, [Change(member, "disabled")])
+    seen = engine.members()
+    assert [seen[name].in_flight for name in ("m1", "m2", "m3")] == [1, 1, None]
+    apps["m1"].gate.set()
+    assert slow.ended().result == "m1"
+    engine.wait_until("none is left", lambda pool: pool["m1"].in_flight == pool["m2"].in_flight == 0)
+
+
+@pytest.mark.needs("sticky_drain")
+def test_what_bound_clients_ask_of_a_drained_member_is_in_flight(engine, apps):
+    client = bound_to(engine.port, "m1")
+    set_pool(engine.entry(), ["m1"], state="drained")
+    assert engine.members()["m1"].in_flight == 0
+    slow = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    assert engine.members()["m1"].in_flight == 1
+    apps["m1"].gate.set()
+    assert slow.ended().result == "m1"
+
+
+def test_without_sticky_nobody_is_drained(make_nginx, apps):
+    lines = "".join(f"server 127.0.0.1:{app.port}; " for app in apps.values())
+    rig = make_nginx(more={"upstreams": f"upstream {POOL} {{ {lines} }}"})
+    before = file_of(rig)
+    with pytest.raises(InvalidInput, match="has no `sticky`.*Use `disabled`. Nothing was touched"):
+        rig.balancer().apply(POOL, [Change("m1", "drained")])
+    assert file_of(rig) == before
+
+
+# A file that people write too
+
+PERSONS = """# Ours. upstream app { server nowhere; }
+upstream app {
+    zone app 64k;
+    server 127.0.0.1:%d weight=100;  # the first
+    server "127.0.0.1:%d"   weight=100 max_fails=3
+           fail_timeout=1s;  server 127.0.0.1:%d weight=100;
+    #server 127.0.0.1:1 down;
+\tserver 127.0.0.1:%d weight=100;
+}
+"""
+
+
+def test_what_people_wrote_stays_as_it_is(make_nginx, apps):
+    text = PERSONS % tuple(app.port for app in apps.values())
+    rig = make_nginx(more={"upstreams": text})
+    os.chmod(rig.file, 0o640)
+    if os.getuid() == 0:
+        os.chown(rig.file, 65534, 65534)
+    _content, *as_it_is, _time = file_of(rig)
+    set_pool(rig.entry(), ["m1", "m2"], state="disabled")
+    set_pool(rig.entry(), ["m2"], weight=5)
+    after, *still, _time = file_of(rig)
+    assert still == as_it_is
+    assert after.decode() == text.replace("weight=100;  # the first", "weight=100 down;  # the first").replace(
+        "weight=100 max_fails=3\n           fail_timeout=1s;", "weight=5 max_fails=3\n           fail_timeout=1s down;"
+    )
+    set_pool(rig.entry(), ["m1", "m2"], state="enabled", weight=100)
+    assert rig.file.read_text(encoding="utf-8") == text
+
+
+def test_what_a_killed_writer_left_unloaded_is_loaded_before_anything_else(engine, apps):
+    """The same command again goes on where a controller died between the write and the reload."""
+    driver = engine.driver()
+    master = driver.master
+    before = master.workers(master.pid())
+    born = max(nginx.started(worker) for worker in before)
+    until("two ticks of the clock have passed", lambda: time.time() > born + 2 * nginx.TICKS)
+    engine.file.write_text(engine.file.read_text(encoding="utf-8").replace("=100;", "=100 down;", 1), encoding="utf-8")
+    seen = read(engine.entry(timeout=0.2))["balancers"][0]["members"][0]
+    assert (seen["state"], seen["in_flight"]) == ("disabled", None)  # nobody takes it for idle
+    set_pool(engine.entry(timeout=0.2), ["m1"], check=True, state="disabled")
+    assert master.workers(master.pid()).keys() == before.keys()
+    set_pool(engine.entry(), ["m1"], state="disabled")
+    assert not before.keys() & master.workers(master.pid()).keys()
+    assert "m1" not in {Bound(engine.port).get() for each in range(12)}
+
+
+def test_what_nginx_refuses_is_not_loaded_and_told(engine):
+    born = max(nginx.started(worker) for worker in engine.driver().master.workers(engine.driver().master.pid()))
+    until("two ticks of the clock have passed", lambda: time.time() > born + 2 * nginx.TICKS)
+    with open(engine.file, "a", encoding="utf-8") as file:
+        file.write("no_such_directive on;\n")
+    with pytest.raises(Refused, match="NGINX refuses what is in its configuration: .*no_such_directive"):
+        set_pool(engine.entry(timeout=1), ["m1"], state="disabled")
+
+
+def test_a_clock_that_was_set_back_is_no_edit(engine):
+    later = time.time() + 3600
+    os.utime(engine.file, (later, later))
+    assert engine.members()["m1"].state == "enabled"
+
+
+def test_an_edit_between_our_look_and_our_write_stays(engine, monkeypatch):
+    changed = nginx.changed
+
+    def behind(text, *rest):
+        engine.file.write_text(f"# mine\n{text}", encoding="utf-8")
+        return changed(text, *rest)
+
+    monkeypatch.setattr(nginx, "changed", behind)
+    with pytest.raises(NotApplied, match="was changed by somebody else while we worked on it"):
+        engine.balancer().apply(POOL, [Change("m1", "disabled")])
+    text = engine.file.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n") and "down" not in text
+
+
+def test_a_link_is_followed_and_stays(engine):
+    link = engine.directory / "enabled.conf"
+    link.symlink_to(engine.file)
+    set_pool(engine.entry(file=str(link)), ["m1"], state="disabled")
+    assert link.is_symlink() and engine.members()["m1"].state == "disabled"
+    assert engine.driver().endpoint == str(engine.file)
+
+
+def test_the_pool_may_stand_in_nginx_s_own_file(make_nginx, apps):
+    port, app = free_ports(1)[0], apps["m1"].port
+    rig = make_nginx(
+        more={
+            "extra": f"upstream shop {{ server 127.0.0.1:{app}; server 127.0.0.1:1 backup; }}"
+            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://shop; }} }}"
+        }
+    )
+    entry = {**rig.entry(file=str(rig.directory / "nginx.conf")), "names": None}
+    set_pool(entry, [f"127.0.0.1:{app}"], pool="shop", state="disabled", min_available=1)
+    assert "backup; }" in (rig.directory / "nginx.conf").read_text(encoding="utf-8")
+    states = [(m["state"], m["weight"]) for m in read(entry, pool="shop")["balancers"][0]["members"]]
+    assert states == [("disabled", 1), ("enabled", 1)]
+
+
+def test_pools_of_two_files_are_written_side_by_side(make_nginx, apps):
+    other = "upstream other { server 127.0.0.1:1; server 127.0.0.1:2; }"
+    rig = make_nginx()
+    (rig.directory / "other.conf").write_text(other, encoding="utf-8")
+    rig.configure(f"include {rig.directory}/other.conf;")
+    rig.reload()
+    second = {**rig.entry(file=str(rig.directory / "other.conf")), "names": None}
+    for state in ("disabled", "enabled") * 3:
+        beside = Aside(lambda state=state: set_pool(second, ["127.0.0.1:1"], pool="other", state=state))
+        set_pool(rig.entry(), ["m1"], state=state)
+        assert beside.ended().error is None
+        assert rig.members()["m1"].state == state
+        assert read(second, pool="other")["balancers"][0]["members"][0]["state"] == state
+
+
+def test_two_hundred_members_are_one_reload(make_nginx, apps):
+    lines = "".join(f"    server 127.0.0.1:{app.port} weight=100;\n" for app in apps.values())
+    more = [f"127.0.1.{number}:{apps['m1'].port}" for number in range(1, 197)]
+    lines += "".join(f"    server {address} weight=100 down;\n" for address in more)
+    rig = make_nginx(more={"upstreams": f"upstream {POOL} {{\n{lines}}}\n"})
+    seen = rig.balancer().apply(POOL, [Change(address, "disabled", 7) for address in more])
+    assert len(seen) == 200 and {m.weight for m in seen} == {100, 7}
+    assert rig.log.read_text(encoding="utf-8").count("reconfiguring") == 2  # as received, and as done
+
+
+# Members that come and go
+
+
+def test_a_member_is_added_and_removed(make_nginx, apps):
+    names = {name: app.port for name, app in apps.items()}
+    rig = make_nginx(members={name: port for name, port in names.items() if name != "m4"})
+    entry = rig.entry(names={name: f"127.0.0.1:{port}" for name, port in names.items()})
+    before = rig.file.read_bytes()
+    assert "m4" not in ask(rig)
+    options = {"addresses": {"m4": f"127.0.0.1:{names['m4']}"}, "weight": 100}
+    assert set_pool(entry, ["m4"], state="enabled", **options)["changed"] is True
+    assert set_pool(entry, ["m4"], state="enabled", **options)["changed"] is False
+    assert "m4" in ask(rig, 100)
+    assert set_pool(entry, ["m4"], state="absent")["changed"] is True
+    assert rig.file.read_bytes() == before and "m4" not in ask(rig)
+
+
+def test_who_gets_work_is_not_removed_and_the_last_one_cannot_be(engine):
+    with pytest.raises(Refused, match="still sends work to 127.0.0.1:.*Disable them first"):
+        engine.balancer().remove(POOL, ["m1"])
+    everyone = ["m1", "m2", "m3", "m4"]
+    set_pool(engine.entry(), everyone, state="disabled", min_available=0)
+    with pytest.raises(Refused, match="no servers are inside upstream"):
+        engine.balancer().remove(POOL, everyone)
+    assert list(engine.members()) == everyone
+
+
+def test_who_is_there_is_not_added_again(engine, apps):
+    address = f"127.0.0.1:{apps['m1'].port}"
+    with pytest.raises(InvalidInput, match=f"has a member {address} already"):
+        engine.balancer().add(POOL, "m1", address)
