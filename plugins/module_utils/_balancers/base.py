@@ -57,6 +57,13 @@ class Balancer(ABC):
         :raises NotApplied: when it accepted the write and did not do it.
         """
 
+    def settle(self, pool: str, names: list[str]) -> None:
+        """Told once these members, which are disabled, have nothing under way any more.
+
+        For balancers that can keep requests from a member more surely then than while they still show what is under way.
+        """
+        return
+
     def cut(self, pool: str, names: list[str]) -> None:
         """End the requests that these members have under way."""
         raise self._cannot("end requests that are under way")

@@ -45,6 +45,9 @@ class Named(Balancer):
         theirs = [replace(change, name=self._name(change.name)) for change in changes]
         return self._back(self.driver.apply(pool, theirs, distrust))
 
+    def settle(self, pool: str, names: list[str]) -> None:
+        self.driver.settle(pool, [self._name(name) for name in names])
+
     def cut(self, pool: str, names: list[str]) -> None:
         self.driver.cut(pool, [self._name(name) for name in names])
 

@@ -81,6 +81,7 @@ class Place:
                 self._write([change for change in leaving if change.alters(self.before[change.name])], guarded=True)
                 self.standing = {change.name: change for change in leaving}
             self._wait_until_idle([change for change in leaving if change.state in (DRAINED, DISABLED)])
+            self._settle([change.name for change in leaving if change.state == DISABLED])
             self._return(arriving)
             self._see_healthy([change.name for change in wanted if change.state == ENABLED])
             self.members = self._kept(self.members)
@@ -265,6 +266,10 @@ class Place:
         for name, seconds in took.items():
             self.waited.setdefault(name, {}).update({"for": "in flight 0", "seconds": seconds})
 
+    def _settle(self, names: list[str]) -> None:
+        if names:
+            self.balancer.settle(self.pool, names)
+
     def _wait_blindly(self, names: list[str]) -> None:
         """Let as much time pass as every request surely needs, and see to it that the members stay out meanwhile."""
         seconds = self.params["drain_wait"]
@@ -284,7 +289,7 @@ class Place:
         if not arriving:
             return
         names = [change.name for change in arriving]
-        own = {c.name: self.before[c.name].weight if c.weight is None else c.weight for c in arriving}
+        own = {change.name: self._own_weight(change) for change in arriving}
         steps = [step for step in self.params["warmup"] if step < 100]
         first = {name: self._step_weight(own[name], steps[0] if steps else 100) for name in names}
         fresh, by_check = self.params["health"] == "fresh", self.balancer.capabilities.returns_by_check
@@ -308,6 +313,15 @@ class Place:
         self._write([Change(name, state, weight) for name, weight in weights.items()], distrust=distrust)
         self.standing.update({name: Change(name, ENABLED, weight) for name, weight in weights.items()})
         self.distrusted = {}
+
+    def _own_weight(self, change: Change) -> int:
+        """What a member ends with: what is asked for, else what it had; a new one has what the balancer gave it."""
+        if change.weight is not None:
+            return change.weight
+        before = self.before[change.name]
+        if before.state != ABSENT:
+            return before.weight
+        return next(member.weight for member in self.members if member.name == change.name)
 
     def _step_weight(self, own: int, percent: int) -> int | None:
         weights = self.balancer.capabilities.weight_range

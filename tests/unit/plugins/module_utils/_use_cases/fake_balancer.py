@@ -59,6 +59,7 @@ class FakeBalancer(Balancer):
         self.wrote = []
         self.reads = 0
         self.cuts = []
+        self.settled = []
         self.heals = {}
         self.distrusted = {}
         self.busy_until = {}
@@ -105,6 +106,9 @@ class FakeBalancer(Balancer):
 
     def remove(self, pool, names):
         self.pool = [member for member in self.pool if member.name not in names]
+
+    def settle(self, pool, names):
+        self.settled.append((self.clock.time, names))
 
     def cut(self, pool, names):
         self.cuts.append((self.clock.time, names))

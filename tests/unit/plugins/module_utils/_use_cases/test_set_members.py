@@ -87,6 +87,14 @@ class TestLeaving:
             "seconds": round(lb.clock.time, 3),
         }
 
+    def test_who_is_disabled_is_settled_once_idle_and_who_is_drained_is_not(self, bring, lb):
+        lb.busy_until = {"m1": 3.0}
+        bring(lb, ["m1"], state="disabled")
+        bring(lb, ["m2"], state="drained")
+        bring(lb, ["m3"], weight=50)
+        ((when, names),) = lb.settled
+        assert when > 3.0 and names == ["m1"]
+
     def test_each_member_is_told_its_own_wait(self, bring, lb):
         lb.busy_until = {"m1": 3.0}
         result = bring(lb, ["m1", "m2"], state="drained")
@@ -509,6 +517,10 @@ class TestMembership:
         for options in ({"members": ["m9"], "state": "enabled", **self.NEW}, {"members": ["m1"], "state": "absent"}):
             with pytest.raises(InvalidInput, match=r"provider fake cannot add or remove members.*Nothing was touched"):
                 bring(lb, **options)
+
+    def test_a_new_member_without_a_weight_ends_with_what_the_balancer_gave_it(self, bring, lb):
+        bring(lb, ["m9"], state="enabled", warmup=[10], **self.NEW)
+        assert [weight for _time, ((_name, _state, weight),) in lb.wrote] == [10, 10, 100]
 
     def test_addresses_of_others_are_a_mistake(self, bring, lb):
         with pytest.raises(InvalidInput, match="`addresses` names m9, which `members` does not"):
