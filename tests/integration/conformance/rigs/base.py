@@ -140,6 +140,11 @@ class Rig(ABC):
         """Options of a warm-up, where members have weights."""
         return {"warmup": warmup, "warmup_step": step} if self.balancer().capabilities.weight_range else {}
 
+    @property
+    def passes(self) -> int:
+        """Checks that bring a member up of whose health nothing is known."""
+        return self.settings.rise
+
     def coming_back(self, member: Member) -> bool:
         """Whether a member is on its way back, and waits for its check."""
         return member.state == "drained"
