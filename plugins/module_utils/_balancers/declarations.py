@@ -32,6 +32,12 @@ def _apache() -> Any:
     return Apache
 
 
+def _envoy() -> Any:
+    from .envoy import Envoy
+
+    return Envoy
+
+
 def _health_endpoint() -> Any:
     from .health_endpoint import HealthEndpoint
 
@@ -162,6 +168,40 @@ DECLARED = (
             "fresh_health": "with mod_proxy_hcheck and `hcpasses=2` or more",
             "survives_reload": "clean ones with `BalancerPersist On`, as long as no member goes",
             "membership": "it can add, and not remove",
+        },
+    ),
+    Provider(
+        name="envoy",
+        title="Envoy",
+        driver=_envoy,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            in_flight=True,
+            weight_range=(1, 65535),
+            health_readback=True,
+            fresh_health=True,
+            survives_reload=True,
+            membership=True,
+        ),
+        options={
+            "file": Option(
+                (
+                    "Path of the EDS file, the C(path_config_source) of the cluster. It is JSON, and the pool is its C(cluster_name).",
+                    "A member's name is the C(hostname) of its endpoint, else C(host:port).",
+                ),
+                type="path",
+                required=True,
+            ),
+            "socket": Option("Path of the admin interface's socket, the C(pipe) of its address.", type="path"),
+            "url": Option(
+                "The admin interface, C(http://host:port). It has no authentication of its own: bind it to a loopback address."
+            ),
+        },
+        one_of=(("socket", "url"),),
+        verified="Envoy 1.40",
+        remarks={
+            "sticky_drain": "with DRAINING in `override_host_status`",
+            "in_flight": "before 1.40 with all requests of the cluster that wait for a connection",
         },
     ),
     Provider(

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import (
     apache,
+    envoy,
     haproxy,
     health_endpoint,
     nginx,
@@ -26,6 +27,7 @@ PROVIDERS = (
     haproxy,
     nginx,
     apache,
+    envoy,
     health_endpoint,
 )
 

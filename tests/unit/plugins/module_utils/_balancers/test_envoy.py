@@ -1,0 +1,216 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Envoy says, in the design's words, without an Envoy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import envoy
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
+
+STATS = {"version_text": "1", "health_check.attempt": 3, "upstream_rq_pending_active": 4}
+ADDRESS = {"address": "192.0.2.1", "port_value": 80}
+FILE = {
+    "version_info": "1",
+    "resources": [
+        {
+            "cluster_name": "app",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"hostname": "m1", "address": {"socket_address": ADDRESS}}}]}],
+        }
+    ],
+}
+
+
+def opened(file="/nonexistent", **options):
+    return open_balancer({"provider": "envoy", "file": str(file), **(options or {"socket": "/nonexistent.sock"})})
+
+
+def host(eds="HEALTHY", gauges=None, weight=1, **flags):
+    gauges = {"rq_active": 2, "rq_pending_active": 1} if gauges is None else gauges
+    stats = [{"type": "GAUGE", "name": name, "value": str(value)} for name, value in gauges.items()]
+    health = {"eds_health_status": eds, **flags}
+    return {"address": {"socket_address": ADDRESS}, "stats": stats, "health_status": health, "weight": weight}
+
+
+def cluster(*hosts, **more):
+    return {"name": "app", "observability_name": "app", "host_statuses": list(hosts), **more}
+
+
+def member(tmp_path, *hosts, stats=None, **more):
+    """The only member, as seen by way of everything but HTTP."""
+    (tmp_path / "eds.json").write_text(json.dumps(FILE), encoding="utf-8")
+    driver = opened(tmp_path / "eds.json")
+    answers(driver, [cluster(*hosts, **more)], STATS if stats is None else stats)
+    (seen,) = driver.members("app")
+    return seen
+
+
+def answers(driver, clusters, stats):
+    told = [{"name": f"cluster.app.{name}", "value": value} for name, value in stats.items()]
+    texts = {
+        "/stats": json.dumps({"stats": [*told, {"histograms": {}}]}),
+        "/clusters": json.dumps({"cluster_statuses": clusters}),
+    }
+    driver.api.ask = lambda method, path: Answer(200, {}, texts[path.split("?")[0]])
+
+
+@pytest.mark.parametrize(
+    ("flags", "health", "said"),
+    [
+        ({}, "up", "healthy"),
+        ({"failed_active_health_check": True}, "down", "failed_active_health_check"),
+        (
+            {"pending_active_hc": True, "failed_active_health_check": True},
+            "down",
+            "failed_active_health_check, pending_active_hc",
+        ),
+        ({"failed_outlier_check": True}, "down", "failed_outlier_check"),
+        ({"failed_active_degraded_check": True}, "up", "failed_active_degraded_check"),
+    ],
+)
+def test_health(tmp_path, flags, health, said):
+    seen = member(tmp_path, host(**flags))
+    assert (seen.health, seen.last_check, seen.checked) == (health, said, True)
+
+
+def test_without_health_checks_nothing_is_known_but_who_was_ejected(tmp_path):
+    seen = member(tmp_path, host(), stats={"version_text": "1"})
+    assert (seen.health, seen.last_check, seen.checked, seen.available) == ("unknown", "", False, True)
+    assert member(tmp_path, host(failed_outlier_check=True), stats={"version_text": "1"}).health == "down"
+
+
+def test_what_waits_for_a_connection_is_in_flight_too(tmp_path):
+    assert member(tmp_path, host()).in_flight == 3
+
+
+def test_where_it_is_told_for_the_cluster_alone_all_that_waits_is_in_flight(tmp_path):
+    assert member(tmp_path, host(gauges={"rq_active": 2})).in_flight == 6
+
+
+def test_a_host_that_another_takes_the_place_of_counts_with_what_it_has_under_way(tmp_path):
+    leaving = host(weight=7, pending_dynamic_removal=True, failed_active_health_check=True)
+    seen = member(tmp_path, leaving, host())
+    assert (seen.in_flight, seen.weight, seen.health) == (6, 1, "up")
+
+
+def test_statistics_under_another_name():
+    told = {
+        "stats": [{"name": "cluster.a_b.c.version_text", "value": "9"}, {"name": "cluster.a_b.c.other", "value": 1}]
+    }
+    counted = envoy._counted(told)
+    assert counted == {"a_b.c": {"version_text": "9"}}
+    assert envoy._cluster(cluster(observability_name="a:b.c"), counted).stats["version_text"] == "9"
+
+
+def test_the_service_name_is_the_pool_where_there_is_one():
+    assert envoy._goes_by({"name": "app"}, "app") and envoy._goes_by({"name": "x", "eds_service_name": "app"}, "app")
+    assert not envoy._goes_by({"name": "app", "eds_service_name": "x"}, "app")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([cluster()], "does not have m1"),
+        ([cluster(host(pending_dynamic_removal=True))], "does not have m1"),
+        ([cluster(host(weight=5))], "has m1 enabled with weight 5, not enabled with weight 1"),
+        ([cluster(host("DRAINING"))], "has m1 drained with weight 1"),
+        ([], "no cluster of type EDS that is called 'app'"),
+    ],
+)
+def test_what_envoy_has_and_the_file_has_not_is_not_reported_as_either(tmp_path, told, said):
+    (tmp_path / "eds.json").write_text(json.dumps(FILE), encoding="utf-8")
+    driver = opened(tmp_path / "eds.json", socket="/nonexistent.sock", timeout=0.02)
+    answers(driver, told, STATS)
+    with pytest.raises(DeployError, match=said):
+        driver.members("app")
+
+
+GARBAGE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["app", "HEALTHY", "rq_active"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "cluster_statuses name eds_service_name host_statuses address socket_address port_value pipe path stats value "
+                "health_status eds_health_status weight observability_name".split()
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(GARBAGE, GARBAGE)
+def test_garbage_is_told_in_words(clusters, stats):
+    driver = opened()
+    driver.timeout = 0
+    driver.file.read = lambda: json.dumps(FILE)
+    for told in (
+        clusters,
+        [clusters],
+        {"cluster_statuses": clusters},
+        {"cluster_statuses": [{"name": "app", "host_statuses": clusters}]},
+    ):
+        texts = {"/stats": json.dumps(stats), "/clusters": json.dumps(told)}
+        driver.api.ask = lambda method, path, texts=texts: Answer(200, {}, texts[path.split("?")[0]])
+        with pytest.raises(DeployError):
+            driver.members("app")
+            raise InvalidInput("Garbage that says what an Envoy says is no garbage.")
+
+
+def test_the_same_file_is_the_same_endpoint(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "eds.json")
+    assert (
+        opened(tmp_path / "link.json").endpoint == opened(tmp_path / "eds.json", url="http://127.0.0.1:9901").endpoint
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "needs `file`; provider envoy takes exactly one of `socket`, `url`"),
+        ({"file": "eds.json", "socket": "/x"}, "`file` is to be an absolute path"),
+        ({"file": "/eds.json", "socket": "/x", "url": "http://127.0.0.1:1"}, "exactly one of"),
+        ({"file": "/eds.json", "url": "127.0.0.1:9901"}, "The URL of Envoy's admin interface is to be"),
+    ],
+)
+def test_options_that_make_no_sense(options, said):
+    with pytest.raises(InvalidInput, match=said):
+        open_balancer({"provider": "envoy", **options})
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('{"version": "9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL"}', "1.40.0"),
+        ("Forbidden", "unknown"),
+        ('{"version": "1"}', "unknown"),
+    ],
+)
+def test_its_version(text, version):
+    driver = opened()
+    driver.api.ask = lambda method, path: Answer(200, {}, text)
+    assert driver.version() == version
+
+
+@pytest.mark.parametrize(
+    ("address", "known"), [("192.0.2.1:80", "192.0.2.1:80"), ("[2001:DB8::1]:80", "[2001:db8::1]:80")]
+)
+def test_addresses_for_a_new_member(address, known):
+    assert envoy._ip_and_port(address) == known
+
+
+@pytest.mark.parametrize("address", ["", "name:80", "192.0.2.1", "192.0.2.1:0", "192.0.2.1:x", "192.0.2.1:80\n"])
+def test_addresses_that_are_none(address):
+    with pytest.raises(InvalidInput, match="is no IP address with a port"):
+        envoy._ip_and_port(address)
