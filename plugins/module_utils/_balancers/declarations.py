@@ -251,7 +251,7 @@ DECLARED = (
             ),
         },
         one_of=(("file", "url", "take_out"),),
-        verified="HAProxy and Caddy as the balancers that are read",
+        verified="HAProxy as the balancer that is read",
         remarks={
             "in_flight": "as the balancers that are read",
             "health_readback": "as the balancers that are read",

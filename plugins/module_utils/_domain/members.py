@@ -96,7 +96,7 @@ def absent(name: str, address: str = "") -> Member:
 
     :param address: that it is to be added with.
     """
-    return Member(name, address, ABSENT, 0, UNKNOWN, 0)
+    return Member(name, address, ABSENT, 1, UNKNOWN, 0)  # 1 is what balancers give who is added without a weight
 
 
 def undo(member: Member, weighed: bool = True) -> Change:

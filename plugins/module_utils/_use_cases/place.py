@@ -224,7 +224,12 @@ class Place:
             drain_wait=params["drain_wait"],
             on_drain_timeout=params["on_drain_timeout"],
             warmup=tuple(params["warmup"]) if arriving else (),
-            own_weights={name: self.before[name].weight for name in back},
+            # What a balancer gives a new member is seen when it is there.
+            own_weights={
+                change.name: self.before[change.name].weight if change.weight is None else change.weight
+                for change in wanted
+                if change.state == ENABLED and (change.weight is not None or self.before[change.name].state != ABSENT)
+            },
         )
         problems = unmet(self.where, balancer.provider, balancer.capabilities.as_dict(), asks)
         blind = [name for name in back if not self.before[name].checked]
