@@ -23,6 +23,7 @@ COLUMNS = {
     "cut": "cut",
     "membership": "add, remove",
     "survives_reload": "survives restart",
+    "clean_writes": "clean",
 }
 
 

@@ -11,6 +11,9 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
 
+# Options that are the same when what was done is put back.
+PASSED_ON = ("drain_timeout", "on_drain_timeout", "drain_wait", "accept_errors")
+
 
 class ActionModule(BalancerAction):
     """See the module's documentation."""
@@ -54,5 +57,5 @@ class ActionModule(BalancerAction):
             "min_available": "0",
             "health": "none",
             # Members that had been let in may have work by now; it ends as the task itself would have let it end.
-            **{key: self._task.args[key] for key in ("drain_timeout", "on_drain_timeout", "drain_wait") if key in self._task.args},
+            **{key: self._task.args[key] for key in PASSED_ON if key in self._task.args},
         }

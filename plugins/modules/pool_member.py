@@ -92,6 +92,12 @@ options:
       - The process is where the balancer is talked to from. It ends when another task brings the members elsewhere.
     type: float
     default: 0.0
+  accept_errors:
+    description:
+      - Write to balancers too that break some of their clients' connections whenever they are changed.
+      - The default V(false) refuses such balancers before anything is touched.
+    type: bool
+    default: false
   health:
     description:
       - What a member must show before it is enabled.

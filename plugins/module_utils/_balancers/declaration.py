@@ -23,6 +23,7 @@ class Capabilities:
     :param membership: members can be added and removed.
     :param reloads: a write takes effect through a reload of its configuration.
     :param returns_by_check: its health check alone lets a member in again, so that one is enabled first and seen healthy then.
+    :param clean_writes: no client notices a write.
     """
 
     sticky_drain: bool = False
@@ -35,6 +36,7 @@ class Capabilities:
     membership: bool = False
     reloads: bool = False
     returns_by_check: bool = False
+    clean_writes: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """For a task's result."""

@@ -38,10 +38,31 @@ def _envoy() -> Any:
     return Envoy
 
 
+def _caddy() -> Any:
+    from .caddy import Caddy
+
+    return Caddy
+
+
+def _traefik() -> Any:
+    from .traefik import Traefik
+
+    return Traefik
+
+
 def _health_endpoint() -> Any:
     from .health_endpoint import HealthEndpoint
 
     return HealthEndpoint
+
+
+# Of balancers that are talked to over HTTP.
+HTTP = {
+    "username": Option("For basic authentication."),
+    "password": Option("For basic authentication.", secret=True),
+    "validate_certs": Option("Whether a certificate must be one that is trusted.", type="bool", default=True),
+    "ca_path": Option("File of the certificates to trust instead of the system's.", type="path"),
+}
 
 
 DECLARED = (
@@ -150,14 +171,7 @@ DECLARED = (
                 ),
                 required=True,
             ),
-            "username": Option("User for basic authentication, where the balancer-manager asks for one."),
-            "password": Option("The user's password.", secret=True),
-            "validate_certs": Option(
-                "Whether the certificate of an C(https) URL must be trusted and bear the URL's name.",
-                type="bool",
-                default=True,
-            ),
-            "ca_path": Option("File of certificates to trust instead of the system's.", type="path"),
+            **HTTP,
         },
         verified="Apache httpd 2.4.71",
         remarks={
@@ -168,6 +182,32 @@ DECLARED = (
             "fresh_health": "with mod_proxy_hcheck and `hcpasses=2` or more",
             "survives_reload": "clean ones with `BalancerPersist On`, as long as no member goes",
             "membership": "it can add, and not remove",
+        },
+    ),
+    Provider(
+        name="caddy",
+        title="Caddy",
+        driver=_caddy,
+        capabilities=Capabilities(in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False),
+        options={
+            "url": Option(
+                (
+                    "Of the admin API, such as C(http://127.0.0.1:2019). The pool is the C(@id) of a handler C(reverse_proxy).",
+                    "It has no authentication of its own. Keep it on an address that nobody else reaches.",
+                )
+            ),
+            "socket": Option("Path of the admin API's socket, declared as C(admin unix//PATH).", type="path"),
+            **HTTP,
+        },
+        one_of=(("url", "socket"),),
+        verified="Caddy 2.11",
+        remarks={
+            "in_flight": "by address: the same one in another pool counts too",
+            "weight_range": "with the policy weighted_round_robin alone, or cookie that falls back to it",
+            "health_readback": "it forgets at each write",
+            "survives_reload": "with `caddy run --resume`",
+            "membership": "until a restart without `--resume`",
+            "clean_writes": "each write breaks a few connections; the provider health_endpoint makes none",
         },
     ),
     Provider(
@@ -202,6 +242,50 @@ DECLARED = (
         remarks={
             "sticky_drain": "with DRAINING in `override_host_status`",
             "in_flight": "before 1.40 with all requests of the cluster that wait for a connection",
+        },
+    ),
+    Provider(
+        name="traefik",
+        title="Traefik",
+        driver=_traefik,
+        capabilities=Capabilities(
+            weight_range=(1, 2147483647),
+            health_readback=True,
+            fresh_health=True,
+            survives_reload=True,
+            membership=True,
+        ),
+        options={
+            "file": Option(
+                (
+                    "The dynamic configuration file of its file provider that has the pool's service, an absolute path.",
+                    "It is written in JSON and named C(.yml), as JSON is YAML. Routers may stay in other files of the same folder.",
+                ),
+                type="path",
+                required=True,
+            ),
+            "url": Option(
+                (
+                    "Of the API, such as C(http://127.0.0.1:8080). Nothing is written there.",
+                    "It shows whether Traefik runs what the file says, and the health of the members.",
+                ),
+                required=True,
+            ),
+            "metrics_url": Option(
+                (
+                    "Of the metrics for Prometheus, such as C(http://127.0.0.1:8080/metrics), declared as C(metrics.prometheus).",
+                    "They alone tell a check that has passed from one that has not begun.",
+                    "Without them members can return with C(health: none) alone.",
+                    "The name and password are sent there too where host and port are those of O(balancers[].url).",
+                )
+            ),
+            **HTTP,
+        },
+        verified="Traefik 3.7",
+        remarks={
+            "in_flight": "Traefik counts no requests by server: `drain_wait`",
+            "weight_range": "none with the strategy p2c",
+            "fresh_health": "with `metrics_url`",
         },
     ),
     Provider(

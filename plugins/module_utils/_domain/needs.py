@@ -18,6 +18,7 @@ class Asks:
     :param state: that members leave to, if any leave.
     :param returns: whether members come back.
     :param weight: that is to be written, if any.
+    :param writes: whether anything is to be changed at all.
     :param membership: whether members are to be added or removed.
     :param warmup: percents of a member's own weight.
     :param own_weights: of those that come back, by name.
@@ -32,6 +33,8 @@ class Asks:
     on_drain_timeout: str = "fail"
     warmup: tuple[int, ...] = ()
     own_weights: Mapping[str, int] = field(default_factory=dict)
+    writes: bool = False
+    accept_errors: bool = False
 
 
 def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix: str = "") -> list[str]:
@@ -43,6 +46,11 @@ def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix:
     """
     problems: list[str] = []
     who = f"{where}: provider {provider}"
+    if asks.writes and not can["clean_writes"] and not asks.accept_errors:
+        problems.append(
+            f"{who} breaks some of its clients' connections at every change, whatever is changed. Let the members leave by themselves, "
+            f"with `provider: health_endpoint`, or accept the errors with `{prefix}accept_errors: true`."
+        )
     if asks.state == DRAINED and not can["sticky_drain"]:
         problems.append(
             f"{who} has no state between enabled and disabled, so members cannot be `drained`. Use `disabled`."

@@ -33,7 +33,8 @@ def rollout_plan(
     :param health: what `health_check` returned for the hosts: ``name``, ``healthy``, ``version``, ``seen``.
     :param known_before: `before` of an unfinished rollout, else empty.
     :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``drain_wait``,
-        ``on_drain_timeout``, ``warmup``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user has a hook that undoes).
+        ``on_drain_timeout``, ``warmup``, ``accept_errors``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user
+        has a hook that undoes).
     :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
         ``before``, and ``problems``: sentences that speak against beginning.
     """
@@ -236,6 +237,8 @@ def _unmet(where: str, balancer: dict[str, Any], working: list[dict[str, Any]], 
         on_drain_timeout=options["on_drain_timeout"],
         warmup=tuple(int(step) for step in options["warmup"]),
         own_weights={member["name"]: member["weight"] for member in working},
+        writes=True,
+        accept_errors=bool(options.get("accept_errors")),
     )
     return unmet(where, balancer["provider"], balancer["capabilities"], asks, prefix="traffic_")
 

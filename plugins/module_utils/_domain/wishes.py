@@ -34,7 +34,7 @@ def changes(wish: Wish, members: list[Member], where: str, weight_range: tuple[i
     """One change for each wished-for member, in the order asked for.
 
     :param where: pool and balancer, for messages.
-    :param weight_range: None where members have no weights; what is asked for is then what they have.
+    :param weight_range: None where members have no weights; that none may be asked for is said in `needs`.
     :raises InvalidInput: for unknown members, weights out of range, and nothing to go back to.
     """
     known = {member.name: member for member in members}

@@ -230,6 +230,8 @@ class Place:
                 for change in wanted
                 if change.state == ENABLED and (change.weight is not None or self.before[change.name].state != ABSENT)
             },
+            writes=any(change.alters(self.before[change.name]) for change in wanted),
+            accept_errors=params["accept_errors"],
         )
         problems = unmet(self.where, balancer.provider, balancer.capabilities.as_dict(), asks)
         blind = [name for name in back if not self.before[name].checked]

@@ -32,6 +32,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "hold": {"type": "float", "default": 0.0},
     "health": {"type": "str", "default": "fresh", "choices": ["fresh", "none"]},
     "health_timeout": {"type": "float", "default": 60.0},
+    "accept_errors": {"type": "bool", "default": False},
     "on_failure": {"type": "str", "default": "fail", "choices": ["fail", "report"]},
     "warmup": {"type": "list", "elements": "int", "default": []},
     "warmup_step": {"type": "float", "default": 5.0},

@@ -16,10 +16,12 @@ import pytest
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import (
     apache,
+    caddy,
     envoy,
     haproxy,
     health_endpoint,
     nginx,
+    traefik,
 )
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Maker, Rig, Settings
 
@@ -27,7 +29,9 @@ PROVIDERS = (
     haproxy,
     nginx,
     apache,
+    caddy,
     envoy,
+    traefik,
     health_endpoint,
 )
 

@@ -49,3 +49,11 @@ def test_no_members_added_or_removed(rig):
     refused(rig, "cannot add or remove members", state="absent")
     with pytest.raises(InvalidInput, match="cannot add or remove members"):
         set_pool(rig.entry(), ["m9"], state="enabled", addresses={"m9": "127.0.0.1:9"})
+
+
+@pytest.mark.needs("not_clean_writes")
+def test_no_write_without_errors(rig):
+    said = "`provider: health_endpoint`, or accept the errors with `accept_errors: true`"
+    refused(rig, said, state="disabled", accept_errors=False)
+    refused(rig, said, weight=5, accept_errors=False)
+    assert not set_pool(rig.entry(), ["m1"], state="enabled", accept_errors=False)["changed"]

@@ -23,7 +23,7 @@ def test_a_pool_in_the_words_of_the_design(rig, apps):
         "pool": POOL,
         "available": 4,
     }
-    assert balancer["version"][0].isdigit()
+    assert balancer["version"][0].isdigit() if rig.tells_version else balancer["version"] == "unknown"
     can = rig.balancer().capabilities
     assert balancer["capabilities"] == can.as_dict()
     for member in balancer["members"]:

@@ -68,7 +68,7 @@ def test_it_is_documented_and_in_the_table(collection):
     assert (
         "For O(balancers[].provider=toy). Path of the file with the pools. Required." in options["file"]["description"]
     )
-    assert "| `toy` | no | yes | 1 to 100 | no | no | no | no | yes |" in run(collection, "scripts/providers.py")
+    assert "| `toy` | no | yes | 1 to 100 | no | no | no | no | yes | yes |" in run(collection, "scripts/providers.py")
 
 
 def test_it_passes_the_whole_conformance_suite(collection):

@@ -31,6 +31,9 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 
 POOL = "app"
 
+# How a connection that breaks looks to a client.
+BROKEN = ("RemoteDisconnected(", "ConnectionResetError(", "BrokenPipeError(")
+
 
 @dataclass(frozen=True)
 class Maker:
@@ -85,6 +88,8 @@ class Rig(ABC):
     refusal: str
     #: whether what is in flight is counted for each member, rather than for all that leave
     counts_each = True
+    #: whether the balancer tells its version
+    tells_version = True
     #: seconds that `set_pool` waits on balancers that do not tell what is in flight
     DRAIN_WAIT = 0.3
 
@@ -135,6 +140,12 @@ class Rig(ABC):
     def weight(self) -> int:
         """Of every member: 100, or 1 where members have no weights."""
         return 100 if self.balancer().capabilities.weight_range else 1
+
+    def unforced(self, failures: list[str]) -> list[str]:
+        """Of what clients saw fail, that which this balancer need not have made fail."""
+        if self.balancer().capabilities.clean_writes:
+            return failures
+        return [failure for failure in failures if not failure.startswith(BROKEN)]
 
     def gently(self, warmup: list[int], step: float) -> dict[str, Any]:
         """Options of a warm-up, where members have weights."""
@@ -278,6 +289,8 @@ def set_pool(
             options.setdefault("drain_wait", Rig.DRAIN_WAIT)
         if not can.fresh_health:
             options.setdefault("health", "none")
+        if not can.clean_writes:
+            options.setdefault("accept_errors", True)
     return _call(set_members, {"balancers": entries, "pool": POOL, "members": members, **options}, check)
 
 

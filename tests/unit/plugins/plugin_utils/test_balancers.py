@@ -88,8 +88,9 @@ def test_who_was_removed_is_added_again_where_it_was():
 
 
 def test_how_work_ends_is_the_tasks_own_choice_on_the_way_back_too():
-    args = member_action(on_drain_timeout="cut", drain_timeout=3, drain_wait=2).put_back_args(result())
-    assert (args["on_drain_timeout"], args["drain_timeout"], args["drain_wait"]) == ("cut", 3, 2)
+    told = {"on_drain_timeout": "cut", "drain_timeout": 3, "drain_wait": 2, "accept_errors": True}
+    args = member_action(**told).put_back_args(result())
+    assert {key: args[key] for key in told} == told
 
 
 def test_where_nothing_changed_nothing_is_put_back():

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.needs import Asks, unmet
 
-NOTHING = Capabilities()
+NOTHING = Capabilities(clean_writes=False)
 
 
 def problems(can=NOTHING, **asks):
@@ -34,6 +34,7 @@ def problems(can=NOTHING, **asks):
             {"fresh_health": True},
             "whether a member is healthy, .*`traffic_health: none`",
         ),
+        ({"writes": True}, {"clean_writes": True}, "`provider: health_endpoint`, .*`traffic_accept_errors: true`"),
         ({"membership": True}, {"membership": True}, "cannot add or remove members"),
         ({"weight": 5}, {"weight_range": (1, 9)}, "has no weights, .*`weight` cannot"),
         (
@@ -52,6 +53,10 @@ def test_what_it_cannot_do_is_named_with_what_accepts_it(asks, can, said):
 def test_a_check_that_cannot_be_made_anew_is_not_fresh():
     (sentence,) = problems(Capabilities(health_readback=True), returns=True, health="fresh")
     assert "whether its check, begun anew, passes" in sentence
+
+
+def test_errors_that_are_accepted_are_no_problem():
+    assert problems(writes=True, accept_errors=True) == []
 
 
 def test_who_neither_leaves_nor_returns_asks_for_nothing():

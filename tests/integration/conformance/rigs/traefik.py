@@ -1,0 +1,162 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real Traefiks, with and without metrics, that read a folder of dynamic configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.traefik import Traefik
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    POOL,
+    Maker,
+    Rig,
+    Server,
+    Settings,
+    free_ports,
+)
+from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+
+
+def rigs() -> dict[str, Maker]:
+    """What the suite runs against: label to maker."""
+    can = PROVIDERS["traefik"].capabilities
+    makers = {}
+    for label, path in found("traefik").items():
+        makers[f"traefik-{label}"] = Maker(partial(TraefikRig, path), can)
+        makers[f"traefik-{label}-unmetered"] = Maker(
+            partial(TraefikRig, path, metered=False), replace(can, fresh_health=False)
+        )
+    return makers
+
+
+class TraefikRig(Rig):
+    """Traefik with the pool in one file of its folder and the router in another.
+
+    :param metered: whether it has metrics.
+    :param service: more settings of the pool.
+    :param extra: more settings of its own, as sections.
+    """
+
+    refusal = "cannot be replaced"
+
+    def __init__(
+        self,
+        binary: str,
+        directory: Path,
+        settings: Settings,
+        metered: bool = True,
+        service: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(directory, settings)
+        self.binary, self.metered, self.service, self.extra = binary, metered, service or {}, extra or {}
+        self.folder = directory / "conf" / "dynamic"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = self.folder / "pool.yml"
+        self.port, self.api_port = free_ports(2)
+        self.url = f"http://127.0.0.1:{self.api_port}"
+        self.server = Server(directory / "traefik.log")
+        self.file.write_text(json.dumps(self.pool(), indent=2), encoding="utf-8")
+
+    def pool(self) -> dict[str, Any]:
+        """The file that is ours to change."""
+        balancer: dict[str, Any] = {
+            "servers": [{"url": f"http://127.0.0.1:{port}", "weight": 100} for port in self.settings.members.values()],
+            "sticky": {"cookie": {"name": "SRV"}},
+            **self.service,
+        }
+        if self.settings.checked:
+            # One failure takes a server down and one pass brings it up: there is no rise and fall.
+            interval = f"{self.settings.interval * 1000:.0f}ms"
+            balancer["healthCheck"] = {"path": "/health", "interval": interval, "timeout": "2s"}
+        return {"http": {"services": {POOL: {"loadBalancer": balancer}}}}
+
+    def start(self) -> None:
+        retry = {"retry": {"retry": {"attempts": 4, "initialInterval": "10ms"}}}
+        router = {"rule": "PathPrefix(`/`)", "service": POOL, "entryPoints": ["web"]}
+        # Any change makes Traefik hold a server that is down to be up until its next check: somebody must try another one.
+        forgiving = {"middlewares": retry, "routers": {"all": {**router, "middlewares": ["retry"]}}}
+        routing = forgiving if self.settings.forgiving else {"routers": {"all": router}}
+        (self.folder / "routing.yml").write_text(json.dumps({"http": routing}), encoding="utf-8")
+        configuration = {
+            "entryPoints": {
+                "web": {"address": f"127.0.0.1:{self.port}"},
+                "traefik": {"address": f"127.0.0.1:{self.api_port}"},
+            },
+            "api": {"insecure": True},
+            "providers": {
+                # How long a second change in a row waits; two seconds unless it is set.
+                "providersThrottleDuration": "50ms",
+                "file": {"directory": str(self.folder)},
+            },
+            "log": {"level": "INFO", "noColor": True},
+            "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+            **({"metrics": {"prometheus": {}}} if self.metered else {}),
+            **self.extra,
+        }
+        static = self.directory / "conf" / "traefik.yml"
+        static.write_text(json.dumps(configuration), encoding="utf-8")
+        self.server.start([self.binary, f"--configFile={static}"], self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            api = HttpApi("Traefik", 5, self.url, username="someone", password="something")
+            return f'"{POOL}@file"' in api.ask("GET", "/api/http/services").text
+        except DeployError:
+            return False
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def close(self) -> None:
+        self.stop()
+
+    def freeze(self) -> None:
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        self.server.thaw()
+
+    def entry(self, **more: Any) -> dict[str, Any]:
+        metrics = {"metrics_url": f"{self.url}/metrics"} if self.metered else {}
+        names = {name: f"127.0.0.1:{port}" for name, port in self.settings.members.items()}
+        return {"provider": "traefik", "file": str(self.file), "url": self.url, "names": names, **metrics, **more}
+
+    def read_only_entry(self, **more: Any) -> dict[str, Any]:
+        # Permissions keep nobody out who is root. The same file under a name so long that nothing beside it can be longer.
+        other = self.directory / ("x" * 240 + ".yml")
+        other.unlink(missing_ok=True)
+        os.link(self.file, other)
+        return self.entry(file=str(other), **more)
+
+    def missing_entry(self, **more: Any) -> dict[str, Any]:
+        return self.entry(file=str(self.folder / "nothing.yml"), **more)
+
+    def driver(self) -> Traefik:
+        """The driver, as what it is, with the members' own names."""
+        return self.balancer().driver
+
+    @property
+    def passes(self) -> int:
+        return 1
+
+    def check_passed(self, member: Member) -> bool:
+        return member.last_check == ("server_up 1" if self.metered else "serverStatus UP")
+
+    def check_failed(self, member: Member) -> bool:
+        return member.last_check in ("server_up 0", "serverStatus DOWN")
+
+    def log(self) -> str:
+        """What it has said."""
+        return (self.directory / "traefik.log").read_text(encoding="utf-8", errors="replace")
