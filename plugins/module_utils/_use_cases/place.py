@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from contextlib import contextmanager
+from typing import Any, Callable, Iterable, Iterator
 
 from .._balancers.base import Balancer
 from .._balancers.lock import only_writer
@@ -42,6 +43,7 @@ class Place:
         self.distrusted: dict[str, Change] = {}  # of these, what returns
         self.removed = False
         self.running = ("", 0.0)
+        self._is_alone = False
         self.held = False
         self.reasserted = 0  # by us, or by who held them before
         self.lost_here = 0
@@ -58,7 +60,7 @@ class Place:
             before=(self.params["before"] or {}).get(self.name) or {},
         )
         try:
-            with only_writer(self.balancer.lock_name(self.pool), self.clock):
+            with self._alone():
                 if not check_mode:
                     self.balancer.heal(self.pool)
                     self.reasserted = self.hold.let_go(wish.names)
@@ -95,13 +97,29 @@ class Place:
                 self._after_failure(error)
             raise
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes to this pool: what is written to a file must not lose what another task has written there."""
+        if self._is_alone:
+            yield
+            return
+        with only_writer(self.balancer.lock_name(self.pool), self.clock):
+            self._is_alone = True
+            try:
+                yield
+            finally:
+                self._is_alone = False
+
     def put_back(self) -> None:
         """Undo what :meth:`bring` wrote.
 
         :raises DeployError: when the balancer does not let us.
         """
-        if not self.touched:
-            return
+        if self.touched:
+            with self._alone():
+                self._put_back()
+
+    def _put_back(self) -> None:
         now = {member.name: member for member in self.balancer.members(self.pool)}
         earlier = [self.before[name] for name in self.touched]
         new = [member.name for member in earlier if member.state == ABSENT and member.name in now]
@@ -137,7 +155,7 @@ class Place:
         """Who is out stays out, even when the balancer is restarted and forgets."""
         if not out or not self._forgetful:
             return
-        with only_writer(self.balancer.lock_name(self.pool), self.clock):
+        with self._alone():
             now = {member.name: member for member in self.members}
             self.hold.add([undo(now[change.name]) for change in out], self.params["hold"], self.running)
         self.held = True
@@ -165,15 +183,17 @@ class Place:
         if not names:
             return
         self.removed = True
+        with self._alone():
+            self.balancer.remove(self.pool, names)
         self.standing = {name: change for name, change in self.standing.items() if name not in names}
-        self.balancer.remove(self.pool, names)
         self.members = self.balancer.members(self.pool)
 
     def _write(self, wanted: list[Change], guarded: bool = False, distrust: bool = False) -> None:
         if not wanted:
             return
         self.touched += [change.name for change in wanted if change.name not in self.touched]
-        self.members = members = self.balancer.apply(self.pool, wanted, distrust)
+        with self._alone():
+            self.members = members = self.balancer.apply(self.pool, wanted, distrust)
         if guarded:
             # The lock keeps out our own kind on this machine alone: count again what is really there.
             # A member that was just disabled shows no health any more, so what it was is taken from before.
@@ -275,7 +295,8 @@ class Place:
 
     def _settle(self, names: list[str]) -> None:
         if names:
-            self.balancer.settle(self.pool, names)
+            with self._alone():
+                self.balancer.settle(self.pool, names)
 
     def _wait_blindly(self, names: list[str]) -> None:
         """Let as much time pass as every request surely needs, and see to it that the members stay out meanwhile."""
