@@ -101,30 +101,6 @@ def test_writers_in_several_processes_never_take_too_many(rig):
     assert least[0] == 2
 
 
-def _bring_back(entry, name, start, answers):
-    start.wait()
-    try:
-        set_pool(entry, [name], state="enabled")
-        answers.put((name, "back"))
-    except DeployError as error:
-        answers.put((name, repr(error)))
-
-
-def test_writers_in_several_processes_lose_nothing_of_each_other(rig):
-    names = list(rig.members())
-    for _turn in range(3):
-        set_pool(rig.entry(), names, state="disabled", min_available=0)
-        start, answers = FORK.Barrier(len(names)), FORK.SimpleQueue()
-        writers = [FORK.Process(target=_bring_back, args=(rig.entry(), name, start, answers)) for name in names]
-        for writer in writers:
-            writer.start()
-        said = dict(answers.get() for each in writers)
-        for writer in writers:
-            writer.join()
-        assert said == dict.fromkeys(names, "back")
-        assert {member.state for member in rig.members().values()} == {"enabled"}
-
-
 @pytest.mark.parametrize("state", OUT)
 def test_a_writer_that_no_lock_keeps_out_is_noticed_and_ours_is_put_back(rig, monkeypatch, state):
     driver = type(rig.balancer())

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.lock import only_writer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     InvalidInput,
     NotApplied,
@@ -465,6 +466,27 @@ class TestOptions:
         with pytest.raises(InvalidInput, match="has no member m9"):
             bring(lb, ["m1", "m9"], state="disabled")
         assert lb.wrote == []
+
+
+def test_every_write_is_made_alone(bring, lb):
+    """Else what one task writes to a file would be lost by another that had read it before."""
+    alone = []
+
+    def look(lb):
+        try:
+            with only_writer(lb.lock_name("app"), FakeClock()):
+                alone.append(False)
+        except TimedOut:
+            alone.append(True)
+
+    lb.before_apply = look
+    bring(lb, ["m1"], state="disabled")
+    bring(lb, ["m1"], state="enabled", warmup=[10, 50])
+    lb.heals = {"m2": None}
+    lb.set("m2", state="disabled")
+    with pytest.raises(TimedOut):
+        bring(lb, ["m2"], state="enabled")
+    assert len(alone) == 7 and all(alone)
 
 
 class TestMembership:
