@@ -40,9 +40,10 @@ class Front:
         if not makers:
             sys.exit(f"No {provider} was found here. Debian's package has it, or `make deps venv` as root.")
         label, maker = list(makers.items())[-1]
-        self.title = label
+        self.title, self.provider = label, provider
+        self._hosts, self._run = list(ports), directory.parent
         self._base = base
-        self._rig = maker.make(directory, base.Settings(members=ports, interval=0.3))
+        self._rig = maker.make(directory, base.Settings(members=ports, interval=0.3, path="/ready" if provider == "caddy" else "/health"))
         self.port: int = self._rig.port
 
     def start(self) -> None:
@@ -55,6 +56,8 @@ class Front:
 
     def variables(self) -> dict[str, Any]:
         """What a user of this balancer writes: the balancer, its pool, and what is accepted of it."""
+        if self.provider == "caddy":
+            return self._by_switches()
         entry = {"name": self.title, **self._rig.entry()}
         capabilities = importlib.import_module(REGISTRY).open_balancer({"timeout": 5.0, **entry}).capabilities
         accepted: dict[str, Any] = {}
@@ -62,3 +65,10 @@ class Front:
             if not getattr(capabilities, name):
                 accepted.update(variables)
         return {"rollout_balancers": [entry], "rollout_pool": POOL, **accepted}
+
+    def _by_switches(self) -> dict[str, Any]:
+        """Every write to Caddy breaks a few connections: its members leave by failing its health check."""
+        switch = str(self._run / "{name}" / "out")
+        # Two checks must fail, 0.3 s apart, before it has noticed.
+        entry = {"name": self.title, "provider": "health_endpoint", "hosts": self._hosts, "file": switch, "notice": 2}
+        return {"rollout_balancers": [entry], "traffic_drain_wait": 3, "traffic_health": "none"}

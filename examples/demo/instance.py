@@ -65,7 +65,13 @@ def start(directory: Path, port: str, member: str) -> None:
         stdout=log,
         stderr=log,
         start_new_session=True,
-        env={**os.environ, "SHOP_MEMBER": member, "SHOP_DEATH_LOG": str(directory / "deaths"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "SHOP_MEMBER": member,
+            "SHOP_SWITCH": str(directory / "out"),
+            "SHOP_DEATH_LOG": str(directory / "deaths"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )  # fmt: skip
     (directory / "pid").write_text(str(process.pid))
 

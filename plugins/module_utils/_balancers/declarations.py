@@ -305,6 +305,7 @@ DECLARED = (
             "file": Option(
                 (
                     "Path of a file on the member's host. While it is there, the health check must fail.",
+                    "Here, and in the other ways, C({name}) stands for the member's name: of several on one host each has its own.",
                     "Either this, O(balancers[].url), or O(balancers[].take_out) with its siblings.",
                 ),
                 type="path",
@@ -329,7 +330,7 @@ DECLARED = (
                 elements="dict",
             ),
             "notice": Option(
-                "Seconds that the balancer may take to notice. Without O(balancers[].seen_by), seconds that are always waited.",
+                "Seconds that the balancer may take to notice. Without O(balancers[].seen_by), seconds that are always waited, out and in.",
                 type="float",
                 default=10.0,
             ),

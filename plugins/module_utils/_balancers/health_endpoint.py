@@ -112,6 +112,8 @@ class HealthEndpoint(Balancer):
             # A member that the balancer still, or already, holds to be healthy would return on the word of an old check.
             self._until_noticed(pool, [name for name in arriving if self._out.get(name)])
         self._turn(arriving, IN)
+        if arriving and not self.seen_by:
+            Clock().sleep(self.notice)  # until then nobody else may leave in the belief that they are back
         members = self.members(pool)
         self.check_written(pool, changes, members, "The balancer itself holds it out of traffic.")
         return members
@@ -132,12 +134,12 @@ class HealthEndpoint(Balancer):
 
     def _look(self, hosts: list[str]) -> None:
         unknown = [host for host in hosts if host not in self._out]
-        for host, result in self._ask({host: self.how for host in unknown}).items():
+        for host, result in self._ask({host: {} for host in unknown}).items():
             # A host that cannot be reached is not known to be out, and its check fails by itself.
             self._out[host] = not result.get("failed") and result["state"] == OUT
 
     def _turn(self, hosts: list[str], state: str) -> None:
-        results = self._ask({host: {**self.how, "state": state} for host in hosts})
+        results = self._ask({host: {"state": state} for host in hosts})
         for host, result in results.items():
             if not result.get("failed"):
                 self._out[host] = state == OUT
@@ -146,11 +148,8 @@ class HealthEndpoint(Balancer):
             raise Refused(f"Balancer {self.name}: the switch could not be turned to {state}. {' '.join(failed)}")
 
     def _ask(self, requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return (
-            type(self).reach({host: {"state": None, **request} for host, request in requests.items()})
-            if requests
-            else {}
-        )
+        full = {host: {"state": None, **_of(host, self.how), **request} for host, request in requests.items()}
+        return type(self).reach(full) if full else {}
 
     def _until_noticed(self, pool: str, names: list[str]) -> None:
         if not names:
@@ -177,6 +176,17 @@ class HealthEndpoint(Balancer):
                     f"{', '.join(late)}. Does it ask what the switch lets fail? Allow more time with `notice`."
                 )
             clock.sleep(POLL)
+
+
+def _of(host: str, how: dict[str, Any]) -> dict[str, Any]:
+    """The switch of one member: of several on one host each has its own, by its name."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, list):
+            return [named(word) for word in value]
+        return value.replace("{name}", host) if isinstance(value, str) else value
+
+    return {key: named(value) for key, value in how.items()}
 
 
 def _sends_to(member: Member) -> bool:

@@ -30,6 +30,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 RELEASE = Path(__file__).resolve().parent
+SWITCH = os.environ.get("SHOP_SWITCH", "")
 MEMBER = os.environ.get("SHOP_MEMBER") or socket.gethostname()
 PAGE_BYTES = 2048
 MAX_ORDER_BYTES = 1024 * 1024
@@ -157,6 +158,9 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         return _order(environ, start_response)
     if asked == ("GET", "/health"):
         return _json(start_response, "200 OK", {"status": "ok", "version": VERSION, "member": MEMBER})
+    if asked == ("GET", "/ready"):  # for the balancer: while the switch is set the instance is well, and wants no traffic
+        out = bool(SWITCH) and os.path.exists(SWITCH)
+        return _json(start_response, "503 Service Unavailable" if out else "200 OK", {"out": out, "version": VERSION})
     if asked == ("GET", "/slow"):
         return _slow(environ, start_response)
     return _json(start_response, "404 Not Found", {"error": "no such page"})

@@ -67,6 +67,7 @@ class Settings:
     :param interval: seconds between checks.
     :param checked: whether members are checked at all.
     :param forgiving: whether the balancer tries another member when one does not answer.
+    :param path: what the balancer's check asks for, if the provider's rig lets that be chosen.
     :param static: whether the pool spreads its traffic in a way that knows no weights in between, if the provider has one.
     """
 
@@ -76,6 +77,7 @@ class Settings:
     interval: float = 0.1
     checked: bool = True
     forgiving: bool = True
+    path: str = "/health"
     static: bool = False
 
 

@@ -136,7 +136,7 @@ class CaddyRig(Rig):
         if settings.checked:
             pool["health_checks"] = {
                 "active": {
-                    "uri": "/health",
+                    "uri": settings.path,
                     "interval": f"{settings.interval * 1000:.0f}ms",
                     "timeout": "2s",
                     "passes": settings.rise,

@@ -1,10 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Members that take themselves out, behind a real HAProxy that is only read.
-
-Every member is a host of its own; here the hosts are directories, and what reaches them is a function.
-"""
+"""Members that take themselves out, behind a real HAProxy that is only read.  All of them are on this host."""
 
 from __future__ import annotations
 
@@ -38,14 +35,7 @@ class HealthEndpointRig(Rig):
         self.proxy = HAProxyRig(binary, directory, settings)
         self.port = self.proxy.port
 
-        def reach(requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-            results = {}
-            for host, request in requests.items():
-                here = {**request, "file": request["file"].replace("HOST", host)}
-                results[host] = health_endpoint._here({host: here})[host]
-            return results
-
-        health_endpoint.HealthEndpoint.reach = staticmethod(reach)
+        health_endpoint.HealthEndpoint.reach = staticmethod(health_endpoint._here)
 
     def start(self) -> None:
         self.proxy.start()
@@ -85,13 +75,13 @@ class HealthEndpointRig(Rig):
 
     def entry(self, **more: Any) -> dict[str, Any]:
         # The apps' own switches, see the fixture `apps`.
-        return self._entry(str(self.directory.parent / "HOST.out"), self.proxy.read_only_entry(), **more)
+        return self._entry(str(self.directory.parent / "{name}.out"), self.proxy.read_only_entry(), **more)
 
     def read_only_entry(self, **more: Any) -> dict[str, Any]:
-        return self._entry(str(self.directory / "nowhere" / "HOST.out"), self.proxy.read_only_entry(), **more)
+        return self._entry(str(self.directory / "nowhere" / "{name}.out"), self.proxy.read_only_entry(), **more)
 
     def missing_entry(self, **more: Any) -> dict[str, Any]:
-        return self._entry(str(self.directory / "HOST.out"), self.proxy.missing_entry(), **more)
+        return self._entry(str(self.directory / "{name}.out"), self.proxy.missing_entry(), **more)
 
     def check_passed(self, member: Member) -> bool:
         return self.proxy.check_passed(member)
