@@ -56,6 +56,30 @@ def _health_endpoint() -> Any:
     return HealthEndpoint
 
 
+def _command() -> Any:
+    from .command import Command
+
+    return Command
+
+
+def _aws_target_group() -> Any:
+    from .aws_target_group import AwsTargetGroup
+
+    return AwsTargetGroup
+
+
+def _nginx_plus() -> Any:
+    from .nginx_plus import NginxPlus
+
+    return NginxPlus
+
+
+def _haproxy_dataplane() -> Any:
+    from .haproxy_dataplane import HAProxyDataPlane
+
+    return HAProxyDataPlane
+
+
 # Of balancers that are talked to over HTTP.
 HTTP = {
     "username": Option("For basic authentication."),
@@ -341,6 +365,154 @@ DECLARED = (
             "in_flight": "as the balancers that are read",
             "health_readback": "as the balancers that are read",
             "fresh_health": "where balancers are read",
+        },
+    ),
+    Provider(
+        name="command",
+        title="programs of your own, for any other balancer",
+        driver=_command,
+        capabilities=Capabilities(),  # what its entry says that it can do
+        options={
+            "read": Option(
+                (
+                    "Program, with its arguments, that prints a pool's members. No shell is involved.",
+                    "How these programs are spoken to is in C(examples/command/README.md), with two of them.",
+                    "Arguments show in the list of processes and in messages, so a secret has no place there.",
+                ),
+                type="list",
+                elements="str",
+                required=True,
+            ),
+            "write": Option(
+                "Program, with its arguments, that changes members. It ends when the change is in effect.",
+                type="list",
+                elements="str",
+                required=True,
+            ),
+            "in_flight": Option(
+                (
+                    "Program, with its arguments, that prints how many requests each member has under way.",
+                    "Without it nobody knows, and every drain takes as long as C(drain_wait) says.",
+                ),
+                type="list",
+                elements="str",
+            ),
+            "running": Option(
+                (
+                    "Program, with its arguments, that prints which process of the balancer runs, and for how many seconds.",
+                    "By it a restart is noticed that would bring back who is out. See C(hold).",
+                ),
+                type="list",
+                elements="str",
+            ),
+            "can": Option(
+                (
+                    "What the balancer can do by way of these programs, in the words of C(capabilities) that C(pool_info) returns.",
+                    "What is not named is taken to be impossible, and refused where it is asked for.",
+                ),
+                type="list",
+                elements="str",
+                choices=("sticky_drain", "health_readback", "fresh_health", "survives_reload"),
+            ),
+            "weights": Option(
+                "The smallest and the largest weight, such as V([0, 256]). Without it members have no weights.",
+                type="list",
+                elements="int",
+            ),
+        },
+        verified="the programs in examples/command, in front of a real HAProxy",
+        remarks={
+            "sticky_drain": "yes where `can` says so",
+            "in_flight": "yes with `in_flight`",
+            "weight_range": "as `weights` says",
+            "health_readback": "yes where `can` says so",
+            "fresh_health": "yes where `can` says so",
+            "survives_reload": "yes where `can` says so",
+        },
+    ),
+    Provider(
+        name="aws_target_group",
+        title="a target group of an AWS Application or Network Load Balancer",
+        driver=_aws_target_group,
+        capabilities=Capabilities(
+            in_flight=True,
+            health_readback=True,
+            fresh_health=True,
+            survives_reload=True,
+            returns_by_check=True,
+        ),
+        options={
+            "region": Option("AWS region. boto3 looks for one where it always does when it is not given."),
+            "url": Option("URL of another endpoint than the region's own."),
+            "profile": Option("Profile of the AWS configuration files."),
+            "access_key": Option(
+                (
+                    "Id of the access key.",
+                    "Without it boto3 looks for credentials where it always does: environment, files, the role of the machine.",
+                ),
+                secret=True,
+            ),
+            "secret_key": Option("The access key itself.", secret=True),
+            "session_token": Option("Token that belongs to a temporary access key.", secret=True),
+        },
+        verified="moto, which stands in for AWS, carries no traffic and checks no target; never AWS itself",
+        remarks={
+            "sticky_drain": "a target is registered or not",
+            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not",
+            "weight_range": "AWS gives weights to target groups alone",
+            "fresh_health": "a target that is registered anew starts with new checks; untried on AWS",
+            "survives_reload": "who is out is in tags of the target group, at most 50 less its other tags",
+        },
+    ),
+    Provider(
+        name="nginx_plus",
+        title="NGINX Plus",
+        driver=_nginx_plus,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            in_flight=True,
+            weight_range=(1, 65535),
+            health_readback=True,
+            membership=True,
+        ),
+        options={
+            "url": Option(
+                "URL of the location that has C(api write=on;), such as V(http://lb1:8080/api).",
+                required=True,
+            ),
+            **HTTP,
+        },
+        verified="a stand-in that answers as the documentation of the API, version 9, says; never an NGINX Plus",
+        remarks={
+            "sticky_drain": "with `sticky` in the upstream; that a drain is undone by `drain: false` is not documented and untried",
+            "in_flight": "the count of active connections; untried under load",
+            "fresh_health": "not of a server that has been there before",
+            "health_readback": "with `health_check`; without it after failed requests alone",
+            "survives_reload": "yes with a `state` file in the upstream",
+            "membership": "without a `state` file until the next reload",
+        },
+    ),
+    Provider(
+        name="haproxy_dataplane",
+        title="HAProxy by way of its Data Plane API",
+        driver=_haproxy_dataplane,
+        capabilities=Capabilities(
+            sticky_drain=True,
+            in_flight=True,
+            health_readback=True,
+            fresh_health=True,
+        ),
+        options={
+            "url": Option("URL of the Data Plane API, version 3, such as V(https://lb1:5555).", required=True),
+            **HTTP,
+            "username": Option("A user of the API's user list.", required=True),
+            "password": Option("That user's password.", secret=True, required=True),
+        },
+        verified="a stand-in that answers as the API's published source does, with a real HAProxy behind it; never the API itself",
+        remarks={
+            "weight_range": "the API writes no weights at run time; `haproxy` does",
+            "fresh_health": "a returning member counts as up for the moment between two requests, for clients that are bound to it alone",
+            "membership": "the API adds members whose checks never start (its issue 299)",
         },
     ),
 )

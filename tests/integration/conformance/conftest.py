@@ -16,11 +16,15 @@ import pytest
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.apps import App
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs import (
     apache,
+    aws_target_group,
     caddy,
+    command,
     envoy,
     haproxy,
+    haproxy_dataplane,
     health_endpoint,
     nginx,
+    nginx_plus,
     traefik,
 )
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Maker, Rig, Settings
@@ -33,6 +37,10 @@ PROVIDERS = (
     envoy,
     traefik,
     health_endpoint,
+    command,
+    aws_target_group,
+    nginx_plus,
+    haproxy_dataplane,
 )
 
 # Fixtures for what only one provider has, by name.

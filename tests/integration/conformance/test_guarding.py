@@ -48,7 +48,7 @@ def test_every_way_out_is_guarded_in_check_mode_too(rig, options):
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("enabled", rig.weight)
 
 
-@pytest.mark.needs("health_readback")
+@pytest.mark.needs("health_readback", "traffic")
 def test_the_guard_knows_who_is_down(rig, apps):
     apps["m4"].kill()
     rig.wait_until("m4 is down", lambda pool: pool["m4"].health == "down")
@@ -147,8 +147,7 @@ def test_check_mode_needs_no_permission_to_write(rig):
     assert set_pool(rig.read_only_entry(), ["m1"], check=True, state="disabled")["changed"] is True
 
 
-# A switch on a member's host is the same one for all of its balancers.
-OWN_STATES = pytest.mark.needs("not_returns_by_check")
+OWN_STATES = pytest.mark.needs("own_states")
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import TimedOut
@@ -14,6 +16,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.mark
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, set_pool, until
 
 
+@pytest.mark.needs("traffic")
 def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
     with Load(rig.port) as load:
         for name, app in apps.items():
@@ -32,7 +35,7 @@ def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
     assert {m.weight for m in rig.members().values()} == {rig.weight}
 
 
-@pytest.mark.needs("in_flight")
+@pytest.mark.needs("in_flight", "traffic")
 @pytest.mark.parametrize("state", OUT)
 def test_requests_in_flight_are_waited_for(rig, apps, state):
     client = bound_to(rig.port, "m1")
@@ -48,7 +51,7 @@ def test_requests_in_flight_are_waited_for(rig, apps, state):
     assert member["after"]["in_flight"] == 0
 
 
-@pytest.mark.needs("in_flight")
+@pytest.mark.needs("in_flight", "traffic")
 def test_at_the_deadline_fail_puts_the_members_back_and_cuts_nobody(rig, apps):
     client = bound_to(rig.port, "m1")
     slow = Aside(lambda: client.get("/hold"))
@@ -62,7 +65,7 @@ def test_at_the_deadline_fail_puts_the_members_back_and_cuts_nobody(rig, apps):
     assert slow.ended().result == "m1"
 
 
-@pytest.mark.needs("cut")
+@pytest.mark.needs("cut", "traffic")
 def test_at_the_deadline_cut_ends_the_requests_and_says_how_many(rig, apps):
     client = bound_to(rig.port, "m1")
     slow = Aside(lambda: client.get("/hold"))
@@ -80,7 +83,7 @@ def test_an_idle_member_leaves_without_any_time_to_wait(rig):
     assert result["balancers"][0]["members"][0]["after"]["state"] == "disabled"
 
 
-@pytest.mark.needs("sticky_drain")
+@pytest.mark.needs("sticky_drain", "traffic")
 def test_a_drained_member_keeps_its_bound_clients_and_gets_no_others(rig):
     client = bound_to(rig.port, "m1")
     set_pool(rig.entry(), ["m1"], state="drained")
@@ -88,13 +91,14 @@ def test_a_drained_member_keeps_its_bound_clients_and_gets_no_others(rig):
     assert "m1" not in {Bound(rig.port).get() for each in range(20)}
 
 
+@pytest.mark.needs("traffic")
 def test_a_disabled_member_hands_its_bound_clients_over(rig):
     client = bound_to(rig.port, "m1")
     set_pool(rig.entry(), ["m1"], state="disabled")
     assert client.get() != "m1"
 
 
-@pytest.mark.needs("health_readback")
+@pytest.mark.needs("health_readback", "traffic")
 @pytest.mark.parametrize("state", OUT)
 def test_a_member_that_is_down_already_leaves_at_once(rig, apps, state):
     apps["m1"].kill()
@@ -132,13 +136,22 @@ def test_check_mode_tells_the_truth_and_touches_nothing(rig, options):
     assert promised["balancers"][0]["available"] == done["balancers"][0]["available"]
 
 
-@pytest.mark.needs("in_flight")
-def test_a_balancer_that_is_restarted_while_we_wait_does_not_bring_the_member_back(rig, apps):
+@pytest.mark.needs("in_flight", "traffic")
+def test_a_balancer_that_is_restarted_while_we_wait_does_not_bring_the_member_back(rig, apps, monkeypatch):
     client = bound_to(rig.port, "m1")
     slow = Aside(lambda: client.get("/hold"))
     until("the request is under way", lambda: apps["m1"].holding == 1)
+    driver, written = type(rig.balancer()), threading.Event()
+    apply = driver.apply
+
+    def noted(self, pool, changes, distrust=False):
+        seen = apply(self, pool, changes, distrust)
+        written.set()  # and read back: what is not yet may fail with a balancer that ends meanwhile
+        return seen
+
+    monkeypatch.setattr(driver, "apply", noted)
     leaving = Aside(lambda: set_pool(rig.entry(), ["m1"], state="disabled"))
-    rig.wait_until("m1 is written", lambda pool: pool["m1"].state == "disabled")
+    assert written.wait(20)
     rig.restart()
     apps["m1"].gate.set()
     slow.ended()
@@ -184,7 +197,7 @@ def test_who_holds_members_does_not_fight_a_person(rig):
     set_pool(rig.entry(), ["m1", "m2"], state="enabled")
 
 
-@pytest.mark.needs("survives_reload")
+@pytest.mark.needs("survives_reload", "traffic")
 def test_a_restart_changes_nothing(rig):
     set_pool(rig.entry(), ["m1"], state="disabled")
     before = rig.written()

@@ -35,11 +35,11 @@ def test_a_pool_in_the_words_of_the_design(rig, apps):
     assert balancer["members"] == [
         {
             "name": name,
-            "address": f"127.0.0.1:{app.port}",
+            "address": rig.address(name),
             "state": "enabled",
             "weight": rig.weight,
         }
-        for name, app in apps.items()
+        for name in apps
     ]
     assert result["states"] == {"lb1": {name: {"state": "enabled", "weight": rig.weight} for name in apps}}
 
@@ -64,7 +64,7 @@ def test_the_ends_of_the_range_of_weights_read_back(rig):
     assert (rig.members()["m1"].weight, rig.members()["m2"].weight) == (low, high)
 
 
-@pytest.mark.needs("health_readback")
+@pytest.mark.needs("health_readback", "traffic")
 def test_a_member_that_is_down_is_told(rig, apps):
     apps["m3"].kill()
     pool = rig.wait_until("m3 is down", lambda pool: pool["m3"].health == "down")
@@ -72,7 +72,7 @@ def test_a_member_that_is_down_is_told(rig, apps):
     assert read(rig.entry())["balancers"][0]["available"] == 3
 
 
-@pytest.mark.needs("health_readback", "sticky_drain")
+@pytest.mark.needs("health_readback", "sticky_drain", "traffic")
 def test_a_drained_member_whose_check_fails_is_still_drained(rig, apps):
     rig.balancer().apply(POOL, [Change("m3", "drained")])
     apps["m3"].kill()

@@ -20,7 +20,7 @@ def asked_at_least(load, more):
     until(f"{more} more requests", lambda: load.requests >= enough)
 
 
-@pytest.mark.needs("fresh_health")
+@pytest.mark.needs("fresh_health", "traffic")
 @pytest.mark.parametrize("death", ["killed", "broken"])
 @pytest.mark.parametrize("state", OUT)
 @pytest.mark.parametrize("fall", [1, 2, 3])
@@ -45,7 +45,7 @@ def test_a_member_that_died_after_its_last_check_gets_no_request(make_rig, apps,
     assert rig.members()["m1"].state == state and rig.members()["m1"].weight == rig.weight
 
 
-@pytest.mark.needs("fresh_health")
+@pytest.mark.needs("fresh_health", "traffic")
 @pytest.mark.parametrize("state", OUT)
 def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(make_rig, apps, state):
     rig = make_rig(rise=1, interval=1, forgiving=False)
@@ -63,7 +63,7 @@ def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(mak
     assert isinstance(returning.ended().error, TimedOut)
 
 
-@pytest.mark.needs("fresh_health")
+@pytest.mark.needs("fresh_health", "traffic")
 def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig, apps):
     rig = make_rig(rise=2)
     set_pool(rig.entry(), ["m1"], state="disabled")
@@ -74,7 +74,7 @@ def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig,
     assert member["waited"]["for"] == "fresh health" and member["after"]["health"] == "up"
 
 
-@pytest.mark.needs("fresh_health")
+@pytest.mark.needs("fresh_health", "traffic")
 def test_a_member_gets_no_request_before_its_check_passes(make_rig, apps):
     rig = make_rig()
     set_pool(rig.entry(), ["m1"], state="disabled")
@@ -123,7 +123,7 @@ def test_a_warm_up_goes_up_step_by_step(rig, monkeypatch):
     assert weights == [("drained", 10), ("enabled", 10), (None, 50), (None, 100)]
 
 
-@pytest.mark.needs("fresh_health", "weights")
+@pytest.mark.needs("fresh_health", "weights", "traffic")
 def test_a_member_that_falls_ill_during_its_warm_up_is_put_back(rig, apps):
     set_pool(rig.entry(), ["m1"], state="disabled")
     seen = threading.Event()
@@ -143,7 +143,7 @@ def test_a_member_that_falls_ill_during_its_warm_up_is_put_back(rig, apps):
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("disabled", 100)
 
 
-@pytest.mark.needs("fresh_health")
+@pytest.mark.needs("fresh_health", "traffic")
 def test_enabled_all_along_and_down_is_no_success(rig, apps):
     apps["m1"].kill()
     rig.wait_until("m1 is down", lambda pool: pool["m1"].health == "down")

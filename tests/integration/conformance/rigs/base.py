@@ -41,19 +41,29 @@ class Maker:
 
     :param make: takes a directory and settings.
     :param capabilities: what this version can do, as the suite sets it up.
+    :param traffic: whether requests and checks reach the members; not so where something stands in for the balancer, is asked and
+        told all that the balancer is, and moves nothing.
+    :param own_states: whether each balancer has states of its own; a switch on a member's host is the same one for all.
     """
 
     make: Callable[..., Rig]
     capabilities: Capabilities
+    traffic: bool = True
+    own_states: bool = True
 
     def can(self, need: str) -> bool:
-        """Whether it has a capability: a field's name, `weights`, `weight_zero`, or one of them denied with `not_`."""
+        """Whether it has what a test needs.
+
+        :param need: a field of this or of the capabilities, `weights`, `weight_zero`, or one of them denied with `not_`.
+        """
         if need.startswith("not_"):
             return not self.can(need[4:])
         if need == "weights":
             return self.capabilities.weight_range is not None
         if need == "weight_zero":
             return self.capabilities.weight_range is not None and self.capabilities.weight_range[0] == 0
+        if need in ("traffic", "own_states"):
+            return bool(getattr(self, need))
         return bool(getattr(self.capabilities, need))
 
 
@@ -137,6 +147,10 @@ class Rig(ABC):
         """End it at once and start it anew from its configuration: what was set at run time alone is gone."""
         self.stop()
         self.start()
+
+    def address(self, name: str) -> str:
+        """Of a member, as the balancer knows it."""
+        return f"127.0.0.1:{self.settings.members[name]}"
 
     @property
     def weight(self) -> int:

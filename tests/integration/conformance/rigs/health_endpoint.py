@@ -22,7 +22,7 @@ def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = replace(PROVIDERS["health_endpoint"].capabilities, in_flight=True, health_readback=True, fresh_health=True)
     binary = next(iter(found("haproxy").values()), None)
-    return {"health_endpoint": Maker(partial(HealthEndpointRig, binary), can)} if binary else {}
+    return {"health_endpoint": Maker(partial(HealthEndpointRig, binary), can, own_states=False)} if binary else {}
 
 
 class HealthEndpointRig(Rig):

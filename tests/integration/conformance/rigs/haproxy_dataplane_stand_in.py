@@ -1,0 +1,173 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers as HAProxy's Data Plane API does by its specification and its published source, and says it all to a real HAProxy.
+
+    python haproxy_dataplane_stand_in.py PORT SOCKET USER:PASSWORD [empty]
+
+What the API gets wrong it gets wrong too: a decimal number is read as a hexadecimal one, and what is believed to be so already
+is not written.  With `empty` a backend that there is not has no servers, as in some versions; else it is not found, as in others.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import socket
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+SERVICE = ["v3", "services", "haproxy"]
+OPERATIONAL = {"0": "down", "1": "up", "2": "up", "3": "stopping"}
+COMMANDS = {"operational_state": "health", "admin_state": "state"}
+
+
+class Failed(Exception):
+    """An error as the API shows it."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def admin_state(number: str) -> str:
+    """What the API makes of HAProxy's number."""
+    mask = int(number, 16)  # it is decimal
+    return "maint" if mask & 0b100011 else "drain" if mask & 0b011000 else "ready"
+
+
+class Runtime:
+    """HAProxy's socket."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def ask(self, command: str) -> str:
+        """One command's answer."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.connect(self.path)
+                connection.sendall(f"{command}\n".encode())
+                return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        except OSError as error:
+            raise Failed(500, f"dial unix {self.path}: {error}") from None
+
+    def info(self) -> dict[str, Any]:
+        """The process."""
+        about = dict(line.split(": ", 1) for line in self.ask("show info").splitlines() if ": " in line)
+        numbers = {"pid": int(about["Pid"]), "uptime": int(about["Uptime_sec"])}
+        return {"runtimeAPI": self.path, "info": {"version": about["Version"], **numbers}}
+
+    def servers(self, backend: str) -> list[dict[str, Any]]:
+        """The run-time servers of a backend."""
+        said = self.ask(f"show servers state {backend}")
+        if not said.startswith("1\n"):
+            raise Failed(404, f"no data for {backend}: not found")
+        header, *lines = said.splitlines()[1:]
+        rows = [dict(zip(header[2:].split(), line.split())) for line in lines if line]
+        return [
+            {
+                "id": row["srv_id"],
+                "name": row["srv_name"],
+                "address": row["srv_addr"],
+                "port": int(row["srv_port"]),
+                "admin_state": admin_state(row["srv_admin_state"]),
+                "operational_state": OPERATIONAL[row["srv_op_state"]],
+            }
+            for row in rows
+        ]
+
+    def replace(self, backend: str, name: str, wanted: dict[str, str]) -> dict[str, Any]:
+        """Write what differs, health first."""
+        now = {server["name"]: server for server in self.servers(backend)}
+        if name not in now:
+            raise Failed(404, f"Runtime server {name} not found in backend {backend}")
+        for key, command in COMMANDS.items():
+            if wanted.get(key) and wanted[key] != now[name][key]:
+                said = self.ask(f"set server {backend}/{name} {command} {wanted[key]}").strip()
+                if said:
+                    raise Failed(500, f"[3]:{said}")
+        return next(server for server in self.servers(backend) if server["name"] == name)
+
+    def stats(self, wanted: dict[str, list[str]]) -> dict[str, Any]:
+        """The statistics that a query asks for."""
+        kinds = {"0": "frontend", "1": "backend", "2": "server"}
+        found = []
+        for row in csv.DictReader(io.StringIO(self.ask("show stat").lstrip("# "))):
+            kind = kinds.get(row.get("type") or "")
+            if kind not in wanted.get("type", [kind]):
+                continue
+            if kind == "server" and row["pxname"] not in wanted.get("parent", [row["pxname"]]):
+                continue
+            numbers = {key: int(value) if value.isdigit() else value for key, value in row.items() if key and value}
+            name = (
+                {"name": row["svname"], "backend_name": row["pxname"]} if kind == "server" else {"name": row["pxname"]}
+            )
+            found.append({"type": kind, **name, "stats": numbers})
+        return {"runtimeAPI": self.path, "stats": found}
+
+
+class Api(BaseHTTPRequestHandler):
+    """One exchange."""
+
+    runtime: Runtime
+    login: str
+    empty: bool
+
+    def _serve(self) -> None:
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            if self.headers.get("Authorization") != "Basic " + base64.b64encode(self.login.encode()).decode():
+                raise Failed(401, "unauthenticated for invalid credentials")
+            self._answer(200, self._do(data))
+        except Failed as error:
+            self._answer(error.code, {"code": error.code, "message": error.message})
+
+    do_GET = do_PUT = _serve
+
+    def _do(self, data: bytes) -> Any:
+        path, _mark, query = self.path.partition("?")
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts == ["v3", "info"]:
+            return {"api": {"version": "v3.0.4 0123abc", "build_date": "2025-01-31T00:00:00.000Z"}, "system": {}}
+        if parts[:3] == SERVICE and parts[3:] == ["runtime", "info"]:
+            return self.runtime.info()
+        if parts[:3] == SERVICE and parts[3:] == ["stats", "native"]:
+            return self.runtime.stats(parse_qs(query))
+        if parts[:3] == SERVICE and parts[3:5] == ["runtime", "backends"] and parts[6:7] == ["servers"]:
+            if self.command == "PUT" and len(parts) == 8:
+                return self.runtime.replace(parts[5], parts[7], json.loads(data))
+            if self.command == "GET" and len(parts) == 7:
+                try:
+                    return self.runtime.servers(parts[5])
+                except Failed as error:
+                    if self.empty and error.code == 404:
+                        return []
+                    raise
+        raise Failed(404, f"path {path} was not found")
+
+    def _answer(self, status: int, told: Any) -> None:
+        data = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Many pollers at once."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+
+if __name__ == "__main__":
+    Api.runtime, Api.login, Api.empty = Runtime(sys.argv[2]), sys.argv[3], sys.argv[4:] == ["empty"]
+    Server(("127.0.0.1", int(sys.argv[1])), Api).serve_forever()

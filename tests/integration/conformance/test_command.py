@@ -1,0 +1,301 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only programs of one's own have: the protocol's strictness, what an entry claims, and the examples."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    InvalidInput,
+    NotApplied,
+    Refused,
+    Unreachable,
+)
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.command import EXAMPLES
+
+M1 = {"name": "m1", "address": "127.0.0.1:1", "state": "enabled"}
+
+
+def written(directory, name, text):
+    """A program in Python; the words that run it."""
+    path = directory / f"{name}.py"
+    path.write_text(
+        f"import json, os, pathlib, sys, time\nhere = pathlib.Path(__file__).parent\n{text}\n", encoding="utf-8"
+    )
+    return [sys.executable, str(path)]
+
+
+def prints(directory, answer, name="read"):
+    """A program that prints `answer`."""
+    return written(directory, name, f"print({json.dumps(answer)!r})")
+
+
+def entry(directory, **options):
+    """An entry whose write does nothing, successfully."""
+    return {"provider": "command", "write": written(directory, "write", "pass"), **options}
+
+
+def test_what_each_program_is_given(tmp_path):
+    answers = {"read": {"members": [M1], "version": "7"}, "write": None, "in_flight": {"m1": 0}}
+    words = {
+        name: written(
+            tmp_path, name, f"(here / '{name}.json').write_text(sys.stdin.read())\nprint({json.dumps(answers[name])!r})"
+        )
+        for name in answers
+    }
+    balancer = open_balancer({"provider": "command", **words, "can": ["fresh_health"], "weights": [0, 9]})
+    with pytest.raises(Unreachable, match="`weight` of m1 is None"):
+        balancer.apply("shop", [Change("m1", "disabled", 3), Change("m2", weight=0)], distrust=True)
+    assert json.loads((tmp_path / "write.json").read_text()) == {
+        "pool": "shop",
+        "changes": [{"name": "m1", "state": "disabled", "weight": 3}, {"name": "m2", "weight": 0}],
+        "distrust": True,
+    }
+    balancer = open_balancer({"provider": "command", **words})
+    balancer.apply("shop", [Change("m1", "enabled")])
+    assert json.loads((tmp_path / "write.json").read_text()) == {
+        "pool": "shop",
+        "changes": [{"name": "m1", "state": "enabled"}],
+    }
+    for name in ("read", "in_flight"):
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == {"pool": "shop"}
+    assert balancer.version() == "7"
+
+
+def test_what_is_not_claimed_is_not_looked_at(tmp_path):
+    more = {"weight": 0, "health": "down", "last_check": "no", "in_flight": 7}
+    words = prints(tmp_path, {"members": [{**M1, **more}]})
+    (member,) = read(entry(tmp_path, read=words))["balancers"][0]["members"]
+    assert member == {
+        **M1, "weight": 1, "health": "unknown", "in_flight": None, "checked": False, "last_check": "",
+    }  # fmt: skip
+
+
+def test_what_is_claimed_must_be_answered(tmp_path):
+    words = prints(tmp_path, {"members": [{**M1, "weight": 5}]})
+    with pytest.raises(Unreachable, match="`health` of m1 is None and no text"):
+        read(entry(tmp_path, read=words, can=["health_readback"]))
+    with pytest.raises(Unreachable, match="`m1` of the answer is None and no whole number"):
+        read(entry(tmp_path, read=words, in_flight=prints(tmp_path, {"m2": 1}, "in_flight")))
+    assert read(entry(tmp_path, read=words, weights=[0, 9]))["balancers"][0]["members"][0]["weight"] == 5
+
+
+def test_a_program_that_does_nothing_is_found_by_reading_back(tmp_path):
+    words = prints(tmp_path, {"members": [M1, {**M1, "name": "m2"}]})
+    with pytest.raises(NotApplied, match=r"m1 was to be disabled and, read back, is enabled.*look at that program"):
+        set_pool(entry(tmp_path, read=words), ["m1"], state="disabled")
+
+
+def test_what_a_failing_program_says_is_told(tmp_path):
+    words = prints(tmp_path, {"members": [M1, {**M1, "name": "m2"}]})
+    failing = written(tmp_path, "failing", "sys.exit('the change window is closed')")
+    with pytest.raises(Refused, match="failing.py` ended with 1: the change window is closed"):
+        set_pool(entry(tmp_path, read=words, write=failing), ["m1"], state="disabled")
+    with pytest.raises(Unreachable, match="failing.py` ended with 1: the change window is closed"):
+        read(entry(tmp_path, read=failing))
+    with pytest.raises(Unreachable, match="ended with 3: it said nothing"):
+        read(entry(tmp_path, read=written(tmp_path, "silent", "sys.exit(3)")))
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("", "no JSON"),
+        ("hello", "no JSON"),
+        ('{"members": [', "no JSON"),
+        ("[" * 100000, "no JSON"),
+        ("[]", "no object"),
+        ("null", "no object"),
+        ("{}", "`members` is no list"),
+        ('{"members": [1]}', "`members` is no list of objects"),
+        ('{"pools": "app"}', "`pools` is no list"),
+        ('{"members": [{"name": ""}]}', "a member has `name` ''"),
+        ('{"members": [{"name": "a", "checked": 1}]}', "`checked` 1"),
+        ('{"members": [{"name": "a", "address": "x", "state": "up"}]}', "none of enabled, drained, disabled"),
+        ('{"members": [], "version": 3}', "`version` of the answer is 3"),
+    ],
+)
+def test_what_is_no_answer_is_said_to_be_none(tmp_path, printed, said):
+    (tmp_path / "printed").write_text(printed)
+    words = written(tmp_path, "read", "print((here / 'printed').read_text())")
+    with pytest.raises(Unreachable, match=rf"cannot be used: .*{said}"):
+        read(entry(tmp_path, read=words))
+
+
+def test_members_of_one_name_are_no_answer(tmp_path):
+    with pytest.raises(Unreachable, match="several called m1"):
+        read(entry(tmp_path, read=prints(tmp_path, {"members": [M1, M1]})))
+
+
+def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path):
+    words = written(
+        tmp_path,
+        "read",
+        "import subprocess\nchild = subprocess.Popen(['sleep', '300'])\n"
+        "(here / 'pid').write_text(str(child.pid))\ntime.sleep(300)",
+    )
+    with pytest.raises(Unreachable, match=r"did not end within 1 s"):
+        read(entry(tmp_path, read=words, timeout=1))
+    pid = int((tmp_path / "pid").read_text())
+    until("the child is gone", lambda: not _runs(pid))
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_words_are_no_shell(tmp_path):
+    with pytest.raises(InvalidInput, match="There is no program"):
+        read(entry(tmp_path, read=[f"touch {tmp_path}/touched; true"]))
+    words = written(tmp_path, "read", f"print({json.dumps({'members': [M1]})!r} if sys.argv[1] == '$(id); *' else '')")
+    assert read(entry(tmp_path, read=[*words, "$(id); *"]))["balancers"][0]["members"]
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"read": []}, "`read` is empty"),
+        ({"write": []}, "`write` is empty"),
+        ({"weights": [5]}, "smallest and the largest weight"),
+        ({"weights": [9, 9]}, "smallest and the largest weight"),
+        ({"weights": [-1, 9]}, "smallest and the largest weight"),
+    ],
+)
+def test_options_that_make_no_sense(options, said):
+    with pytest.raises(InvalidInput, match=f"{said}.*Nothing was touched"):
+        open_balancer({"provider": "command", "read": ["r"], "write": ["w"], **options})
+
+
+def test_a_balancer_is_the_same_whatever_writes_to_it():
+    one, two = (open_balancer({"provider": "command", "read": ["/lb", "read"], "write": [word]}) for word in "ab")
+    assert one.endpoint == two.endpoint == "/lb read"
+    assert one.capabilities.as_dict() == {
+        **dict.fromkeys(one.capabilities.as_dict(), False),
+        "weight_range": None,
+    }
+
+
+def test_without_a_program_that_tells_since_when_it_runs_nobody_is_held(tmp_path):
+    words = prints(tmp_path, {"members": [M1, {**M1, "name": "m2"}]})
+    with pytest.raises(InvalidInput, match=r"Give `running`, or .*survives_reload.*`hold: 0`.*Nothing was touched"):
+        set_pool(entry(tmp_path, read=words), ["m1"], state="disabled", hold=5)
+    lasting = entry(tmp_path, read=words, can=["survives_reload"])
+    assert set_pool(lasting, ["m1"], state="enabled", hold=5)["changed"] is False
+
+
+@pytest.mark.parametrize("seconds", [-1, True, None, "5", float("inf"), float("nan")])
+def test_since_when_it_runs_is_a_number(tmp_path, seconds):
+    running = prints(tmp_path, {"process": "1", "seconds": seconds}, "running")
+    with pytest.raises(Unreachable, match="`seconds` is .* and no number from 0"):
+        open_balancer(entry(tmp_path, read=["r"], running=running)).running()
+    with pytest.raises(Unreachable, match="`process` of the answer is 1 and no text"):
+        open_balancer(
+            entry(tmp_path, read=["r"], running=prints(tmp_path, {"process": 1, "seconds": 2.5}, "running"))
+        ).running()
+
+
+def test_who_can_check_anew_can_read_health():
+    can = open_balancer({"provider": "command", "read": ["r"], "write": ["w"], "can": ["fresh_health"]}).capabilities
+    assert can.fresh_health and can.health_readback and not can.sticky_drain
+
+
+def test_two_hundred_members(make_command, apps):
+    rig = make_command(members={f"n{number}": apps["m1"].port for number in range(200)}, wait=False)
+    names = [f"n{number}" for number in range(0, 200, 2)]
+    set_pool(rig.entry(), names, state="disabled", health="none")
+    assert [m.name for m in rig.members().values() if m.state == "disabled"] == names
+
+
+class BigIp(BaseHTTPRequestHandler):
+    """A stand-in that answers as F5's documentation of iControl REST shows; no BIG-IP."""
+
+    saved = 0
+    members = {f"10.0.0.{n}:80": {"session": "monitor-enabled", "state": "up"} for n in (1, 2, 3)}
+
+    def _answer(self, status, answer):
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        base = "/mgmt/tm/ltm/pool"
+        if self.path == base:
+            return self._answer(200, {"items": [{"name": "shop", "fullPath": "/Common/shop"}]})
+        if not self.path.startswith(f"{base}/~Common~shop/members"):
+            return self._answer(404, {"code": 404, "message": "01020036:3: The requested Pool was not found."})
+        if self.path.endswith("/stats"):
+            connections = {"serverside.curConns": {"value": 2 if "10.0.0.2" in self.path else 0}}
+            return self._answer(200, {"entries": {"https://localhost/x": {"nestedStats": {"entries": connections}}}})
+        items = [
+            {"name": name, "fullPath": f"/Common/{name}", "address": name.split(":")[0], **state}
+            for name, state in self.members.items()
+        ]
+        return self._answer(200, {"items": items})
+
+    def do_POST(self):
+        assert json.loads(self.rfile.read(int(self.headers["Content-Length"]))) == {"command": "save"}
+        type(self).saved += 1
+        self._answer(200, {"kind": "tm:sys:config:savestate"})
+
+    def do_PATCH(self):
+        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = self.path.rpartition("~")[2]
+        enabled = change["session"] == "user-enabled"
+        self.members[name] = {
+            "session": "monitor-enabled" if enabled else "user-disabled",
+            "state": "user-down" if change["state"] == "user-down" else "up",
+        }
+        self._answer(200, {"name": name})
+
+    def log_message(self, *args):
+        pass
+
+
+def test_the_example_for_f5_against_what_its_documentation_shows(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BigIp)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    words = {
+        name: [sys.executable, str(EXAMPLES / "f5.py"), "--url", url, name] for name in ("read", "write", "in_flight")
+    }
+    entry = {"provider": "command", **words, "can": ["sticky_drain", "health_readback"], "timeout": 20.0}
+    with pytest.raises(Unreachable, match="'F5_USER' is missing"):
+        read(entry, pool="/Common/shop")
+    monkeypatch.setenv("F5_USER", "admin")
+    monkeypatch.setenv("F5_PASSWORD", "secret")
+    balancer = open_balancer(entry)
+    for state in ("drained", "disabled", "enabled"):
+        members = balancer.apply("/Common/shop", [Change("10.0.0.1:80", state)])
+        assert [(m.name, m.state) for m in members][0] == ("10.0.0.1:80", state)
+    assert BigIp.saved == 3
+    assert [(m.health, m.in_flight) for m in members] == [("up", 0), ("up", 2), ("up", 0)]
+    with pytest.raises(InvalidInput, match="no pool '/Common/nope'. Its pools are: /Common/shop"):
+        balancer.members("/Common/nope")
+    with pytest.raises(Refused, match="has no member 10.9.9.9:80"):
+        balancer.apply("/Common/shop", [Change("10.9.9.9:80", "drained")])
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["inhouse.py", "f5.py"])
+def test_an_example_explains_itself(name):
+    done = subprocess.run([sys.executable, str(EXAMPLES / name), "--help"], capture_output=True, text=True, check=True)
+    assert "in_flight" in done.stdout
