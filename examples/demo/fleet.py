@@ -59,7 +59,7 @@ def free_ports(count: int) -> list[int]:
     :raises SystemExit: there are not enough.
     """
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    candidates = range(10000, outgoing) if outgoing > 11000 else range(10000, 65536)
+    candidates = range(10000, min(outgoing, 20000)) if outgoing > 11000 else range(10000, 20000)
     found: list[int] = []
     for port in random.sample(candidates, len(candidates)):
         with socket.socket() as probe:

@@ -15,6 +15,7 @@ from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+FILE, POOL = Path(sys.argv[2]), sys.argv[3]
 IN_FLIGHT: Counter[str] = Counter()
 LOCK = threading.Lock()
 
@@ -94,5 +95,4 @@ def page() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    FILE, POOL = Path(sys.argv[2]), sys.argv[3]
     Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -255,9 +255,13 @@ class Server:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses at this moment, none of those that the system gives to outgoing connections."""
+    """Ports of 127.0.0.1 that nobody uses at this moment.
+
+    None of those that the system gives to outgoing connections, and none that the demo's fleet takes its own from: an instance
+    that is being restarted beside this must find its port free.
+    """
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    candidates = range(10000, outgoing) if outgoing > 11000 else range(10000, 65536)
+    candidates = range(20000, outgoing) if outgoing > 21000 else range(20000, 65536)
     ports: list[int] = []
     for port in random.sample(candidates, len(candidates)):
         with socket.socket() as probe:

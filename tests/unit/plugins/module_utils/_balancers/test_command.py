@@ -66,7 +66,7 @@ def test_one_wrong_value_is_found_or_was_right(row, key, value):
         assert member.state in STATES and member.health in command.HEALTH
 
 
-@given(st.text() | JSON.map(lambda value: command.json.dumps(value)), st.sampled_from([[], ["fresh_health"]]))
+@given(st.text() | JSON.map(command.json.dumps), st.sampled_from([[], ["fresh_health"]]))
 def test_whatever_is_printed_ends_in_members_or_in_words(printed, can):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "run", lambda *words: programs.Ended(0, printed, ""))

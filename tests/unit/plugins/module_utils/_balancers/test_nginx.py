@@ -41,7 +41,7 @@ upstream app {
            down
            fail_timeout=10s ;
     # server 10.0.0.4:80;
-	server unix:/run/app.sock backup;
+\tserver unix:/run/app.sock backup;
     server app-${x}.example.com resolve   ;
 }
 server { location ~ ^/a$ { return 200 "it's; {"; } location ~ "^/b{2,}" { proxy_pass http://app; } }
