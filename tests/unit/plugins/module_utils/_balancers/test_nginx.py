@@ -41,11 +41,11 @@ upstream app {
            down
            fail_timeout=10s ;
     # server 10.0.0.4:80;
-\tserver unix:/run/app.sock backup;
+TABserver unix:/run/app.sock backup;
     server app-${x}.example.com resolve   ;
 }
 server { location ~ ^/a$ { return 200 "it's; {"; } location ~ "^/b{2,}" { proxy_pass http://app; } }
-"""
+""".replace("TAB", "\t")
 
 
 def app(text):
