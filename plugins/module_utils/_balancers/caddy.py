@@ -23,8 +23,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 from urllib.parse import quote
 
 from .._clock import Clock, Deadline
@@ -123,6 +124,12 @@ class Caddy(Balancer):
 
     def version(self) -> str:
         return "unknown"  # the admin API does not tell
+
+    def running(self) -> Tuple[str, float]:
+        found = re.search(r"^process_start_time_seconds (\S+)$", self._get("/metrics").text, re.MULTILINE)
+        if not found:
+            raise self.api.stranger("GET /metrics", "nothing of process_start_time_seconds")
+        return found.group(1), 0.0
 
     def members(self, pool: str) -> List[Member]:
         handler = self._read(pool)
