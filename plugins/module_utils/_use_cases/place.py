@@ -34,9 +34,8 @@ class Place:
         self.watch = Watch(balancer, self.pool, clock)
         self.hold = Hold(balancer, self.pool, clock)
         self.before: dict[str, Member] = {}
-        self.members: list[
-            Member
-        ] = []  # the pool as last read; a pool of a thousand members is not read more often than need be
+        # The pool as last read: one of a thousand members is not read more often than need be.
+        self.members: list[Member] = []
         self.touched: list[str] = []
         self.waited: dict[str, dict[str, Any]] = {}
         self.standing: dict[str, Change] = {}  # what must stay as written while we wait
@@ -285,9 +284,10 @@ class Place:
                 self.waited[name] = {"cut": busy.pop(name)}
         if busy:
             still = ", ".join(f"{name}: {count}" for name, count in busy.items())
+            cut = ", or end them with `on_drain_timeout: cut`" if self.balancer.capabilities.cut else ""
             raise TimedOut(
                 f"{self.where}: after {deadline.elapsed:.1f} s there are still requests in flight ({still}). Allow more time with "
-                "`drain_timeout`, or end them with `on_drain_timeout: cut`.",
+                f"`drain_timeout`{cut}.",
                 in_flight=busy,
             )
         for name, seconds in took.items():
