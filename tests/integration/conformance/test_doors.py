@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -280,6 +281,21 @@ def test_a_restart_between_two_tasks_does_not_bring_members_back_on_other_hosts_
     site.lb2.wait_until("m1 is out again", lambda pool: pool["m1"].state == "disabled")
     (back,) = site.play({"pool_member": {**options, "state": "enabled"}})
     assert [balancer["reasserted"] for balancer in back["balancers"]] == [0, 1]
+
+
+def test_the_role_writes_down_what_was_set_by_hand(site, tmp_path):
+    files = [tmp_path / "lb1.state", tmp_path / "lb2.state"]
+    entries = [{**entry, "state_file": str(file)} for entry, file in zip(site.entries(), files)]
+    site.lb1.ask("set server app/m3 state maint")
+    persist = {
+        "ansible.builtin.include_role": {"name": f"{NAME}.traffic", "tasks_from": "persist"},
+        "vars": {"traffic_balancers": entries, "traffic_pool": "app"},
+    }
+    site.play(persist, check=True)
+    assert not any(file.exists() for file in files)
+    site.play(persist)
+    in_maintenance = [re.search(r"^\S+ app \S+ m3 \S+ \S+ 1 ", file.read_text(), re.MULTILINE) for file in files]
+    assert [bool(found) for found in in_maintenance] == [True, False]
 
 
 def test_a_switch_is_turned_on_the_members_own_host(site, apps):
