@@ -20,6 +20,8 @@ from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.on_host impor
 NOT_FACTS = frozenset(
     "failed msg module_stderr module_stdout rc invocation exception warnings deprecations ansible_facts".split()
 )
+# Options of balancers that are reached on the machine itself.
+OF_THIS_MACHINE = ("socket", "file", "read")
 HERE = ""  # the place of balancers that are talked to from where the task runs
 SWITCH = "zero_downtime.deploy.member_switch"
 
@@ -69,8 +71,8 @@ class BalancerAction(UseCaseAction):
         return None
 
     def needs_privilege(self, args: dict[str, Any]) -> bool:
-        """A socket's mode may keep out who runs Ansible; an address asks nobody who they are."""
-        return any(entry.get("socket") for entry in args["balancers"])
+        """A socket's or file's mode may keep out who runs Ansible, and a program need it; an address asks nobody who they are."""
+        return any(entry.get(option) for entry in args["balancers"] for option in OF_THIS_MACHINE)
 
     def _everywhere(self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         args = {**self._task.args, **self.AT_A_PLACE}

@@ -153,3 +153,18 @@ def test_only_the_engines_own_variables_of_a_host_are_looked_at():
         "inventory_hostname": "lb1",
         "ansible_become": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("entry", "needs"),
+    [
+        ({"socket": "/run/haproxy/admin.sock"}, True),
+        ({"file": "/etc/nginx/conf.d/shop.conf"}, True),
+        ({"read": ["/usr/local/lib/lb/inhouse.py", "read"]}, True),
+        ({"address": "lb1:9999"}, False),
+        ({"url": "http://lb1:2019", "socket": None}, False),
+    ],
+)
+def test_privileges_matter_where_the_machine_itself_is_touched(entry, needs):
+    args = {"balancers": [{"address": "lb2:9999"}, entry]}
+    assert member_action().needs_privilege(args) is needs
