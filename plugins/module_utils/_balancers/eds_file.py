@@ -246,7 +246,7 @@ def status(value: Any) -> str:
 
     :raises ValueError: when there is no such status.
     """
-    if type(value) is int and 0 <= value < len(STATUSES):  # True is an int too
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(STATUSES):
         return STATUSES[value]
     if value not in STATUSES:
         raise ValueError(f"{str(value)[:60]!r} is no health status")
