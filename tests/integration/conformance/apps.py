@@ -10,6 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import free_ports
+
 
 class App:
     """One member's process.
@@ -20,7 +22,7 @@ class App:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.port = 0
+        (self.port,) = free_ports(1)
         self.gate = threading.Event()
         self.health = 200
         self.broken = False

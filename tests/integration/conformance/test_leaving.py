@@ -42,8 +42,10 @@ def test_requests_in_flight_are_waited_for(rig, apps, state):
     slow = Aside(lambda: client.get("/hold"))
     until("the request is under way", lambda: apps["m1"].holding == 1)
     leaving = Aside(lambda: set_pool(rig.entry(), ["m1"], state=state))
-    rig.wait_until("m1 is written", lambda pool: pool["m1"].state == state)
-    assert rig.members()["m1"].in_flight == 1 and leaving.runs
+    rig.wait_until(
+        "m1 is written, and the request is all that is left", lambda pool: pool["m1"].state == state and pool["m1"].in_flight == 1
+    )
+    assert leaving.runs
     apps["m1"].gate.set()
     assert slow.ended().result == "m1"
     (member,) = leaving.ended().result["balancers"][0]["members"]

@@ -257,13 +257,16 @@ class Server:
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nobody uses at this moment.
 
-    None of those that the system gives to outgoing connections, and none that the demo's fleet takes its own from: an instance
-    that is being restarted beside this must find its port free.
+    None of those that the system gives to outgoing connections: a balancer makes thousands of them, and one would take the port
+    of a member that is down for a moment.  None that the demo's fleet takes its own from, and none that the tests in another
+    process beside these may choose.
     """
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    candidates = range(20000, outgoing) if outgoing > 21000 else range(20000, 65536)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ours = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % workers
+    candidates = range(20000 + ours, outgoing if outgoing > 21000 else 65536, workers)
     ports: list[int] = []
-    for port in random.sample(candidates, len(candidates)):
+    for port in random.SystemRandom().sample(candidates, len(candidates)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
