@@ -196,15 +196,7 @@ class Apache(Balancer):
     provider = "apache"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.api = HttpApi(
-            "Apache's balancer-manager",
-            options["timeout"],
-            url=options["url"],
-            username=options["username"],
-            password=options["password"],
-            verify=options["validate_certs"],
-            ca=options["ca_path"],
-        )
+        self.api = HttpApi.of("Apache's balancer-manager", options)
         super().__init__(name, self.api.endpoint, capabilities)
         self._declared = capabilities
         # What Apache calls itself: by the URL's name of it, unless its page says otherwise (`UseCanonicalName On`).

@@ -109,16 +109,7 @@ class Caddy(Balancer):
     def __init__(self, name: str, capabilities: Capabilities, options: Dict[str, Any]) -> None:
         path = options["socket"]
         self.timeout = options["timeout"]
-        self.api = HttpApi(
-            "Caddy's admin API",
-            self.timeout,
-            options["url"],
-            path,
-            options["username"],
-            options["password"],
-            verify=options["validate_certs"],
-            ca=options["ca_path"],
-        )
+        self.api = HttpApi.of("Caddy's admin API", options)
         super().__init__(name, os.path.realpath(path) if path else self.api.endpoint, capabilities)
         self._widest = capabilities
 

@@ -38,15 +38,7 @@ class HAProxyDataPlane(Balancer):
     provider = "haproxy_dataplane"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.api = HttpApi(
-            "HAProxy's Data Plane API",
-            options["timeout"],
-            url=re.sub(r"/v3/?$", "", options["url"]),
-            username=options["username"],
-            password=options["password"],
-            verify=options["validate_certs"],
-            ca=options["ca_path"],
-        )
+        self.api = HttpApi.of("HAProxy's Data Plane API", options, re.sub(r"/v3/?$", "", options["url"]))
         super().__init__(name, self.api.endpoint, capabilities)
         # Servers that track another, by pool, as last read: they have no result of their own.
         self._following: dict[str, set[str]] = {}

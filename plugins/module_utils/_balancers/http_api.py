@@ -82,6 +82,23 @@ class HttpApi:
             self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         self._context = _context(verify, ca) if self.secure else None
 
+    @classmethod
+    def of(cls, title: str, options: Mapping[str, Any], url: str | None = None) -> HttpApi:
+        """The interface that the options of an entry of `balancers` describe.
+
+        :param url: another one than the option `url`.
+        """
+        return cls(
+            title,
+            options["timeout"],
+            url=url or options["url"],
+            socket_path=options.get("socket"),
+            username=options["username"],
+            password=options["password"],
+            verify=options["validate_certs"],
+            ca=options["ca_path"],
+        )
+
     def _locate(self, url: str) -> None:
         try:
             parts = urlsplit(url)

@@ -41,15 +41,7 @@ class NginxPlus(Balancer):
     provider = "nginx_plus"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.api = HttpApi(
-            "NGINX Plus's API",
-            options["timeout"],
-            url=options["url"],
-            username=options["username"],
-            password=options["password"],
-            verify=options["validate_certs"],
-            ca=options["ca_path"],
-        )
+        self.api = HttpApi.of("NGINX Plus's API", options)
         super().__init__(name, self.api.endpoint, capabilities)
         self._root = ""
 
