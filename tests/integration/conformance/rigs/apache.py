@@ -170,6 +170,10 @@ StartServers 2
 ServerLimit 4
 ThreadsPerChild 32
 MaxRequestWorkers 128
+# Fewer than there are from the start: a child that is forked for spare between our look at the processes and a graceful restart
+# would be taken for one of the new generation.
+MinSpareThreads 32
+MaxSpareThreads 128
 MaxKeepAliveRequests 0
 ProxyRequests Off
 Header add Set-Cookie "ROUTEID=.%{{BALANCER_WORKER_ROUTE}}e; path=/" env=BALANCER_ROUTE_CHANGED
