@@ -21,9 +21,8 @@ def asked_at_least(load, more):
 
 
 @pytest.mark.needs("fresh_health", "traffic")
-@pytest.mark.parametrize("death", ["killed", "broken"])
 @pytest.mark.parametrize("state", OUT)
-@pytest.mark.parametrize("fall", [1, 2, 3])
+@pytest.mark.parametrize("fall, death", [(1, "broken"), (1, "killed"), (3, "broken")])
 def test_a_member_that_died_after_its_last_check_gets_no_request(make_rig, apps, fall, state, death):
     # One check a second: the last result is good, and stays so for long after the death.
     rig = make_rig(fall=fall, rise=1, interval=1, forgiving=False)

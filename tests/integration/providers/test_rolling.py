@@ -23,6 +23,7 @@ PROVIDERS = [name for name in ("haproxy", "nginx", "apache", "caddy", "envoy", "
 REQUESTS = 5000  # at the least, in each of the two rollouts
 
 
+@pytest.mark.timeout(540)
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_good_release_and_a_broken_one_under_load(provider, tmp_path):
     (tmp_path / "collections").symlink_to(CHECKOUT / "build" / "dev")
