@@ -9,7 +9,8 @@ import json
 from typing import Any, Callable, Mapping
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import problems
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan, story
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import canary, canary_plan, color_story, colors, plan, story
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
     keep_journal,
@@ -113,6 +114,128 @@ def rollout_unfinished(hostvars: Mapping[str, Any]) -> list[str]:
     return next((list(group) for group in groups if any(host not in reached for host in group)), [])
 
 
+def rollout_canary_known(begun: dict[str, Any]) -> dict[str, Any]:
+    """What an unfinished canary has come to; nothing for one that begins."""
+    return canary_plan.known_part(begun["journal"] if begun["resumed"] else None)
+
+
+def rollout_canary_decision(judged: dict[str, Any], policy: str, waited: Any, longest: Any) -> dict[str, Any]:
+    """What follows a watch; see `_domain.canary.decision`.
+
+    :param judged: what `canary_analysis` returned.
+    :param waited: seconds that this step has been watched.
+    :param longest: of canary_inconclusive_wait.
+    """
+    # A judge that broke off has no verdict, and nothing was seen to be well.
+    verdict = judged.get("verdict") or canary.INCONCLUSIVE
+    said = judged.get("sentence") or judged.get("problem") or judged.get("msg") or "The judge gave no verdict."
+    made = canary.decision(verdict, said, policy, float(waited), seconds(longest, "canary_inconclusive_wait"))
+    return {**made, "watched": float(waited)}
+
+
+def rollout_split_groups(step: dict[str, Any], before: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The groups of `traffic_split` for a step of a canary: hosts of a group share as their own weights have it.
+
+    :param before: of the plan.
+    """
+    known = next(iter(before["balancers"].values()))
+    return {
+        name: {
+            "members": members,
+            "share": step["shares"][name],
+            "weights": {member: known[member]["weight"] for member in members if member in known},
+        }
+        for name, members in step["members"].items()
+        if members
+    }
+
+
+def rollout_without(before: dict[str, dict[str, Any]], members: list[str]) -> dict[str, dict[str, Any]]:
+    """States to go back to, but that these members are out of traffic.
+
+    :param before: by balancer and member.
+    """
+    return {
+        balancer: {name: {**was, "state": "disabled"} if name in members else was for name, was in of.items()}
+        for balancer, of in before.items()
+    }
+
+
+def rollout_colors(
+    hosts: list[str], hostvars: Mapping[str, Any], balancers: list[dict[str, Any]], begun: dict[str, Any], asked: str
+) -> dict[str, Any]:
+    """Which colour is live and which one idle; see `_domain.colors.find`."""
+    targets = [{"host": host, "members": _colored(hostvars[host], host)} for host in hosts]
+    known = (begun["journal"].get("before") or {}).get("colors") or {} if begun["resumed"] else {}
+    return colors.find(targets, balancers, known, str(asked or ""))
+
+
+def rollout_colors_plan(
+    found: dict[str, Any],
+    balancers: list[dict[str, Any]],
+    live: dict[str, Any],
+    idle: dict[str, Any],
+    begun: dict[str, Any],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """See `_domain.colors.plan`.
+
+    :param live, idle: what the health checks of the two colours returned.
+    """
+    health = {found["live"]: live.get("targets") or [], found["idle"]: idle.get("targets") or []}
+    known = begun["journal"].get("before") or {} if begun["resumed"] else {}
+    return colors.plan(found, balancers, health, known, {**options, "unfinished": begun["resumed"]})
+
+
+def rollout_color_groups(split: dict[str, list[str]], to: str) -> dict[str, dict[str, Any]]:
+    """The groups of `traffic_split` that give one colour all of the traffic."""
+    return {color: {"members": members, "share": 100 if color == to else 0} for color, members in split.items()}
+
+
+def rollout_switch_hosts(hostvars: Mapping[str, Any], step: str) -> list[str]:
+    """The hosts of one of blue-green's plays; see `_domain.color_story.hosts_of`."""
+    return color_story.hosts_of(step, hostvars.get("localhost", {}))
+
+
+def rollout_switch_back(hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """To which colour the traffic goes back; see `_domain.color_story.switch_back`."""
+    return color_story.switch_back(hostvars["localhost"])
+
+
+def rollout_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
+    """How a rollout ended, from what its plays have left on localhost."""
+    facts = hostvars["localhost"]
+    rollout = {
+        **facts["__rollout"],
+        "reached": facts["__rolling_reached"],
+        "touched": facts["__rolling_touched"],
+        "paused": facts.get("__rollout_paused") or {},
+    }
+    halted, undo_failures = facts.get("__rolling_halted"), facts["__rollback_failures"]
+    if rollout["strategy"] == plan.BLUE_GREEN:
+        return color_story.story(rollout, halted, facts["__blue_green"], undo_failures, check_mode)
+    undone = {**facts["__rollback"], "reached": facts["__rollback_reached"]}
+    return story.story(rollout, halted, facts["__rolling_failures"], undone, undo_failures, check_mode)
+
+
+def rollout_undo_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
+    """How a rollback ended, likewise."""
+    facts = hostvars["localhost"]
+    service, undone = facts["__rollout"]["service"], facts["__rollback"]
+    if undone["switch"]:
+        return color_story.undo_story(service, undone["switch"], facts.get("__blue_green") or {}, facts["__rollback_failures"], check_mode)
+    return story.undo_story(service, {**undone, "reached": facts["__rollback_reached"]}, facts["__rollback_failures"], check_mode)
+
+
+def _colored(variables: Mapping[str, Any], host: str) -> dict[str, str]:
+    # The default of the role `blue_green`, which is out of sight where another host's variables are read.
+    members = variables.get("blue_green_members")
+    if members:
+        return {str(color): str(member) for color, member in members.items()}
+    color = str(variables.get("blue_green_color") or "")
+    return {color: _member(variables, host)} if color else {}
+
+
 def _member(variables: Mapping[str, Any], host: str) -> str:
     # The default of the role `rollout`, which is out of sight where another host's variables are read.
     return str(variables.get("rollout_member") or host)
@@ -138,18 +261,27 @@ class FilterModule:
         """The filters by their names."""
         return {
             "rollout_balancer_problems": rollout_balancer_problems,
+            "rollout_canary_decision": rollout_canary_decision,
+            "rollout_canary_known": rollout_canary_known,
             "rollout_checks": rollout_checks,
+            "rollout_color_groups": rollout_color_groups,
+            "rollout_colors": rollout_colors,
+            "rollout_colors_plan": rollout_colors_plan,
             "rollout_failures": rollout_failures,
             "rollout_members": rollout_members,
             "rollout_plan": rollout_plan,
             "rollout_planned": rollout_planned,
             "rollout_seen": rollout_seen,
+            "rollout_split_groups": rollout_split_groups,
             "rollout_states_before": plan.states_before,
             "rollout_sentence": story.failures_sentence,
-            "rollout_story": story.story,
+            "rollout_story": rollout_story,
             "rollout_status": story.status,
+            "rollout_switch_back": rollout_switch_back,
+            "rollout_switch_hosts": rollout_switch_hosts,
             "rollout_undo_plan": plan.undo_plan,
-            "rollout_undo_story": story.undo_story,
+            "rollout_undo_story": rollout_undo_story,
             "rollout_unfinished": rollout_unfinished,
             "rollout_way_back": plan.way_back,
+            "rollout_without": rollout_without,
         }

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from . import guard
+from . import colors, guard
 from .batches import as_list, batch_sizes, grouped, in_order
+from .canary_plan import plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
@@ -34,26 +35,35 @@ def rollout_plan(
     :param known_before: `before` of an unfinished rollout, else empty.
     :param options: ``version``, ``batches``, ``first``, ``min_available``, ``health`` (fresh or none), ``drain_wait``,
         ``on_drain_timeout``, ``warmup``, ``accept_errors``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user
-        has a hook that undoes).
+        has a hook that undoes); for a canary also ``canary``, see :func:`.canary_plan.plan_part`.
     :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
-        ``before``, and ``problems``: sentences that speak against beginning.
+        ``there`` (those of the hosts that need no deployment), ``before``, ``canary``, and ``problems``: sentences that speak against beginning.
     """
+    watched = options.get("canary") or {}
     before = _before(targets, balancers, health, known_before)
     seen = {balancer["name"]: {member["name"]: member for member in balancer["members"]} for balancer in balancers}
     done = {host["name"] for host in health if _on_version(host, options["version"])}
     done = {t["host"] for t in targets if t["host"] in done and _as_before(t["member"], seen, before)}
+    done -= {*watched.get("hosts", [])}  # who was in the canary before the run ended is in it still
     left_alone = [target["host"] for target in targets if target["host"] in done]
     working = [target for target in targets if target["host"] not in done]
     problems = _problems(targets, working, balancers, options)
     problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, seen, health, options)
     hosts: list[str] = []
     sizes: list[int] = []
+    part: dict[str, Any] = {}
     try:
         # Who is out already costs nobody anything, and coming back makes room for the rest.
         idle = [t["host"] for t in working if not _in_traffic(t["member"], seen)]
         domains = {t["host"]: t.get("domain", "") for t in working}
-        hosts = in_order([t["host"] for t in working], [*_first(options), *idle], domains)
-        sizes = batch_sizes(options["batches"], len(hosts))
+        hosts = in_order([t["host"] for t in working], [*watched.get("hosts", []), *_first(options), *idle], domains)
+        if watched and hosts:
+            current = {host["name"] for host in health if _on_version(host, options["version"])}
+            there = [t["host"] for t in targets if t["host"] in current and _in_traffic(t["member"], seen)]
+            part = plan_part(hosts, targets, balancers, there, watched)
+            problems += part.pop("problems")
+            sizes = [len(group) for group in part["groups"]]
+        sizes += batch_sizes(options["batches"], len(hosts) - sum(sizes))
         if not problems:
             problems += _too_large(grouped(hosts, sizes), targets, balancers, before, options["min_available"])
     except InvalidInput as error:
@@ -66,6 +76,8 @@ def rollout_plan(
         "group_of": {host: number for number, group in enumerate(groups) for host in group},
         "left_alone": left_alone,
         "before": before,
+        "there": part.pop("there", []),
+        "canary": part,
         "problems": problems,
     }
 
@@ -80,6 +92,7 @@ def states_before(before: dict[str, Any], members: list[str]) -> dict[str, dict[
     }
 
 
+BLUE_GREEN = "blue_green"
 TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes
 DEPLOYED = ("succeeded", "succeeded_with_failures", "rollback_failed", "abandoned")
 UNDONE = ("rolled_back",)  # what came before such a one is not what "the last rollout" means to anybody
@@ -103,9 +116,9 @@ def way_back(known: dict[str, Any]) -> dict[str, Any]:
     for done in known["history"]:
         if done["outcome"] in UNDONE:
             break
-        plan = undo_plan(done) if done["outcome"] in DEPLOYED else {"hosts": []}
-        if plan["hosts"]:
-            record = {"groups": list(reversed(plan["groups"])), "undoes": done["id"]}
+        plan = undo_plan(done) if done["outcome"] in DEPLOYED else {"hosts": [], "switch": {}}
+        if plan["hosts"] or plan["switch"]:
+            record = {"groups": list(reversed(plan["groups"])), "undoes": done["id"], "switched": bool(plan["switch"])}
             return {"version": done["version"], "strategy": "rollback", "record": record, **plan}
     return {"version": "none", "strategy": "rollback", "record": {}, **undo_plan(None)}
 
@@ -114,15 +127,17 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     """Which hosts a rollout has touched, last batch first, and what they are to be again.
 
     :param journal: of the rollout; None when there is none.
-    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``.
+    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``, and ``switch``, the way back of :mod:`.colors`: there the hosts
+        that were deployed to are out of traffic again, and that is all.
     """
+    blue_green = (journal or {}).get("strategy") == BLUE_GREEN
     groups: list[list[str]] = []  # what is touched at this point of the story, in the order in which it was
     fresh: list[str] = []
     for event in (journal or {}).get("events", []):
         gone: set[str] = set()
         if event["event"] == TO_UNDO:
             groups += event["details"]["groups"]
-        elif event["event"] == "batch_begun":
+        elif event["event"] == "batch_begun" and not blue_green:
             known = {host for group in groups for host in group}
             fresh = [host for host in event["hosts"] if host not in known]
             groups.append(fresh)
@@ -138,6 +153,7 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
         "batches": [len(group) for group in left],
         "groups": left,
         "before": (journal or {}).get("before") or {},
+        "switch": colors.way_back(journal or {}),
     }
 
 

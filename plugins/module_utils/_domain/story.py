@@ -44,11 +44,11 @@ def story(
     :param check_mode: whether all of it was only looked at.
     :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``, ``left_out``.
     """
-    told = _forward(rollout, halted, failures, undone, undo_failures, check_mode)
+    end = _forward(rollout, halted, failures, undone, undo_failures, check_mode)
     # What an earlier rollout owes to hosts that this one did not reach (--limit), the next one owes them still.
-    mine = {*rollout["hosts"], *rollout["left_alone"], *told["left_out"]}
+    mine = {*rollout["hosts"], *rollout["left_alone"], *end["left_out"]}
     owed = [host for host in rollout["before"].get("versions", {}) if host not in mine]
-    return {**told, "left_out": told["left_out"] + owed}
+    return {**end, "left_out": end["left_out"] + owed}
 
 
 def _forward(
@@ -63,17 +63,17 @@ def _forward(
     if halted:
         return _undone(name, rollout, halted, undone, undo_failures)
     if not rollout["hosts"]:
-        return _told(
+        return told(
             "nothing_to_do",
             f"{name}: nothing to do. {_count(rollout['left_alone'])} already healthy on it and in traffic as before.",
         )
     if check_mode:
         batches = "; ".join(listed(group) for group in rollout["groups"])
-        return _told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
+        return told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
     reached_so_far = {*rollout["reached"]}
     unreached = [host for host in rollout["hosts"] if host not in reached_so_far]
     if unreached:
-        return _told(
+        return told(
             "abandoned",
             f"{name} ended before it was done with {listed(unreached)}, see above. They may be out of traffic, the playbook status "
             "tells. Run the same command again to go on, or the playbook rollback to undo it.",
@@ -85,10 +85,10 @@ def _forward(
     if rollout["left_alone"]:
         lines.append(f"Left alone, because already there: {listed(rollout['left_alone'])}.")
     if not failures:
-        return _told("succeeded", *lines)
+        return told("succeeded", *lines)
     lines.append(f"Out of traffic, failed within the budget of rolling_max_failures: {failures_sentence(failures)}")
     lines.append("Mend them and run the same command again: it deploys to them alone.")
-    return _told("succeeded_with_failures", *lines, left_out=list(failures))
+    return told("succeeded_with_failures", *lines, left_out=list(failures))
 
 
 def undo_story(
@@ -96,12 +96,12 @@ def undo_story(
 ) -> dict[str, Any]:
     """The end of a rollback that somebody asked for; see :func:`story`."""
     if not plan["hosts"]:
-        return _told("nothing_to_do", f"Rollback of {service}: nothing to undo.")
+        return told("nothing_to_do", f"Rollback of {service}: nothing to undo.")
     if check_mode:
         batches = "; ".join(listed(group) for group in plan["groups"])
-        return _told("rolled_back", f"Rollback of {service} would undo {batches}. Check mode: nothing was written.")
+        return told("rolled_back", f"Rollback of {service} would undo {batches}. Check mode: nothing was written.")
     undo_failures = _all_failures(plan, undo_failures)
-    return _told(
+    return told(
         "rollback_failed" if undo_failures else "rolled_back",
         f"Rollback of {service}: {_back(plan, undo_failures)}",
         failed=bool(undo_failures),
@@ -167,11 +167,11 @@ def _undone(
             f"Nothing was undone: {listed(touched)} had been touched before. Run the same command again to go on, or the "
             "playbook rollback to undo it."
         )
-        return _told("abandoned", *lines, failed=True, left_out=touched)
+        return told("abandoned", *lines, failed=True, left_out=touched)
     else:
         lines.append("No host had been touched: the service is as it was before.")
     outcome = "rollback_failed" if undo_failures else "rolled_back"
-    return _told(outcome, *lines, failed=True, left_out=list(undo_failures))
+    return told(outcome, *lines, failed=True, left_out=list(undo_failures))
 
 
 def _all_failures(plan: dict[str, Any], failures: dict[str, str]) -> dict[str, str]:
@@ -198,6 +198,7 @@ def _count(hosts: list[str]) -> str:
     return f"{len(hosts)} host{' is' if len(hosts) == 1 else 's are'}"
 
 
-def _told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
+def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
+    """An end: its outcome, whether the run fails, the lines, and who is left out of traffic."""
     # The next rollout owes the hosts that are left out the states they had before this one.
     return {"outcome": outcome, "failed": failed, "lines": list(lines), "left_out": left_out or []}

@@ -374,6 +374,7 @@ def test_the_last_batch_is_undone_first():
         "batches": [2, 1],
         "groups": [["b", "c"], ["a"]],
         "before": {"versions": {"a": "1.0"}},
+        "switch": {},
     }
 
 
@@ -423,7 +424,7 @@ def test_no_host_is_undone_twice_and_only_who_was_touched(story):
 
 
 def test_without_a_journal_there_is_nothing_to_undo():
-    nothing = {"hosts": [], "batches": [], "groups": [], "before": {}}
+    nothing = {"hosts": [], "batches": [], "groups": [], "before": {}, "switch": {}}
     assert plan.undo_plan(None) == plan.undo_plan({}) == plan.undo_plan(journal(before={})) == nothing
 
 
@@ -445,7 +446,7 @@ def test_else_the_last_one_that_deployed_anything_with_what_its_journal_must_be_
     known = {"journal": None, "history": [ended("nothing_to_do"), ended("succeeded", *begun, id="j7")]}
     way = plan.way_back(known)
     assert (way["version"], way["strategy"], way["groups"]) == ("2.0", "rollback", [["b", "c"], ["a"]])
-    assert way["record"] == {"groups": [["a"], ["b", "c"]], "undoes": "j7"}
+    assert way["record"] == {"groups": [["a"], ["b", "c"]], "undoes": "j7", "switched": False}
     # So a run that is killed now leaves a journal from which the next one goes on.
     assert undone(event("to_undo", "a", "b", "c", **way["record"])) == way["groups"]
 
@@ -477,6 +478,7 @@ def test_what_is_undone_already_is_not_undone_again(history):
         "batches": [],
         "groups": [],
         "before": {},
+        "switch": {},
     }
 
 
