@@ -24,6 +24,7 @@ COLUMNS = {
     "membership": "add, remove",
     "survives_reload": "survives restart",
     "clean_writes": "clean",
+    "counters": "counters",
 }
 
 

@@ -116,6 +116,17 @@ def in_flight(balancer: Balancer, request: dict) -> dict:
     return {server["srv_name"]: int(server["scur"] or 0) + int(server["qcur"] or 0) for server in servers}
 
 
+def counters(balancer: Balancer, request: dict) -> dict:
+    """Attempts made at each member, and those that failed: answered with 5xx, broken off, or not at all."""
+    about = balancer.about()
+    found = {}
+    for server in balancer.servers(request["pool"]) or []:
+        row = {key: int(server.get(key) or 0) for key in ("stot", "scur", "req_tot", "hrsp_5xx", "srv_abrt", "econ")}
+        unanswered = max(row["econ"], row["stot"] - row["scur"] - row["req_tot"])
+        found[server["srv_name"]] = {"requests": row["stot"], "errors": row["hrsp_5xx"] + row["srv_abrt"] + unanswered}
+    return {"since": f"{about.get('Pid')} {about.get('Start_time_sec')}", "members": found}
+
+
 def write(balancer: Balancer, request: dict) -> dict:
     """Change members."""
     for change in request["changes"]:
@@ -145,7 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--socket", required=True, help="of HAProxy, as in its configuration: stats socket PATH level admin"
     )
-    programs = {"read": read, "write": write, "in_flight": in_flight, "running": running}
+    programs = {"read": read, "write": write, "in_flight": in_flight, "running": running, "counters": counters}
     parser.add_argument("program", choices=list(programs))
     options = parser.parse_args()
     try:

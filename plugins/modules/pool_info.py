@@ -22,8 +22,16 @@ attributes:
     support: full
   diff_mode:
     support: none
+options:
+  counters:
+    description:
+      - Whether to return what each balancer has counted of each member, C(counters) in RV(balancers).
+      - A balancer that does not count is refused.
+    type: bool
+    default: false
 seealso:
   - module: zero_downtime.deploy.pool_member
+  - module: zero_downtime.deploy.traffic_split
 """
 
 EXAMPLES = r"""
@@ -34,6 +42,14 @@ EXAMPLES = r"""
     pool: shop
   delegate_to: localhost
   register: pool
+
+- name: Read what the balancer has counted of each member
+  zero_downtime.deploy.pool_info:
+    balancers:
+      - {host: lb1, provider: haproxy, socket: /run/haproxy/admin.sock}
+    pool: shop
+    counters: true
+  delegate_to: localhost
 
 - name: Say who is out
   ansible.builtin.debug:
@@ -69,6 +85,11 @@ balancers:
       description:
         - All members. C(state) is V(enabled), V(drained) or V(disabled), and C(health) is V(up), V(down), V(starting) or V(unknown).
         - C(checked) tells whether the balancer checks the member's health, C(last_check) what it last saw.
+        - C(counters), with O(counters=true), has C(requests), the attempts made at the member, C(errors), those that it failed, and
+          C(since), which is another one when the counting has begun anew. It is null where the balancer has none of the member.
+          A failure is an answer of status 5xx, one that breaks off, and none at all. What a retry saved elsewhere is one too.
+          C(errors) may fall by as many as there are answers being sent; C(requests) never falls without a new C(since), unless
+          somebody has cleared the counters.
       type: list
       elements: dict
       sample:

@@ -51,7 +51,7 @@ class BalancerAction(UseCaseAction):
             places = group_by_place(entries)
             if list(places) == [HERE] and not any(entry["provider"] == HealthEndpoint.provider for entry in entries):
                 return super().run(tmp, task_vars)
-            outcomes = [self._as_outcome(result) for result in self._everywhere(places, task_vars)]
+            outcomes = [self._as_outcome(result) for result in self.everywhere(places, task_vars)]
             results = all_or_none(
                 [place or "of the task's own host" for place in places],
                 outcomes,
@@ -74,16 +74,26 @@ class BalancerAction(UseCaseAction):
         """A socket's or file's mode may keep out who runs Ansible, and a program need it; an address asks nobody who they are."""
         return any(entry.get(option) for entry in args["balancers"] for option in OF_THIS_MACHINE)
 
-    def _everywhere(self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
-        args = {**self._task.args, **self.AT_A_PLACE}
+    def everywhere(
+        self, places: dict[str, list[dict[str, Any]]], task_vars: dict[str, Any], **more: Any
+    ) -> list[dict[str, Any]]:
+        """What the use case returns at each place, failed or not.
+
+        :param more: options that have another value than the task's.
+        """
+        args = {**self._task.args, **self.AT_A_PLACE, **more}
         return side_by_side(
             [
-                lambda place=place, entries=entries: self._at(place, {**args, "balancers": entries}, task_vars)
+                lambda place=place, entries=entries: self.at(place, {**args, "balancers": entries}, task_vars)
                 for place, entries in places.items()
             ]
         )
 
-    def _at(self, place: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def at(self, place: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the use case returns at one place.
+
+        :param args: all of them; `balancers` are those of the place.
+        """
         switched = args["balancers"][0]["provider"] == HealthEndpoint.provider
         if switched:
             return self._by_switches(args, task_vars)
@@ -116,7 +126,7 @@ class BalancerAction(UseCaseAction):
             args = self.put_back_args(outcomes[index])
             if args is None or self._task.check_mode:
                 return
-            result = self._at(place, {**args, "balancers": places[place]}, task_vars)
+            result = self.at(place, {**args, "balancers": places[place]}, task_vars)
             if result.get("failed"):
                 raise DeployError(str(result.get("msg")))
 

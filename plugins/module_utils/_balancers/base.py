@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from .._domain.counters import Counters
 from .._domain.errors import NotApplied, Refused
 from .._domain.members import Change, Member
 from .declaration import Capabilities
@@ -88,6 +89,10 @@ class Balancer(ABC):
     def running(self) -> tuple[str, float]:
         """Which process answers, and for how many seconds it has run.  For balancers that forget when they are restarted."""
         raise self._cannot("tell since when it runs")
+
+    def counters(self, pool: str) -> dict[str, Counters]:
+        """What has been counted of each member, by name; nothing of a member that the balancer has no counters of at the moment."""
+        raise self._cannot("count the requests of each member, and those that failed")
 
     def check_written(self, pool: str, changes: list[Change], members: list[Member], reasons: str) -> None:
         """Hold what was written against what was read back.

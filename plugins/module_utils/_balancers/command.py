@@ -6,8 +6,8 @@
 The protocol, with two programs that speak it, is in ``examples/command/README.md``.  It is strict, because nobody but us
 reads what these programs print: what is not exactly an answer is said to be none, in words, before anything is decided on it.
 
-What the balancer can do its entry says (`can`, `weights`, `in_flight`, `running`); what is not said it cannot, and what a program prints
-of it all the same is not looked at.
+What the balancer can do its entry says (`can`, `weights`, `in_flight`, `running`, `counters`); what is not said it cannot, and what a
+program prints of it all the same is not looked at.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from .._domain.counters import Counters
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DOWN, STARTING, STATES, UNKNOWN, UP, Change, Member
 from . import programs
@@ -42,6 +43,7 @@ class Command(Balancer):
         # A check that can be begun anew can be read.
         can.update(["health_readback"] if "fresh_health" in can else [])
         self._read, self._write, self._in_flight = (options[key] for key in ("read", "write", "in_flight"))
+        self._counters = options["counters"]
         super().__init__(
             name,
             " ".join(shlex.quote(word) for word in self._read),
@@ -53,6 +55,7 @@ class Command(Balancer):
                 health_readback="health_readback" in can,
                 fresh_health="fresh_health" in can,
                 survives_reload="survives_reload" in can,
+                counters=bool(self._counters),
             ),
         )
         for option in ("read", "write"):
@@ -101,6 +104,22 @@ class Command(Balancer):
             return [replace(member, in_flight=_count(counts, member.name)) for member in members]
         except NotAsAgreed as error:
             raise self._stranger(self._in_flight, error) from None
+
+    def counters(self, pool: str) -> dict[str, Counters]:
+        if not self._counters:
+            return super().counters(pool)
+        self.members(pool)  # by which a pool that there is not is told
+        answer = self._ask(self._counters, {"pool": pool})
+        try:
+            since, rows = _text(answer, "since", "the answer"), answer.get("members")
+            if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+                raise NotAsAgreed("`members` is no object of objects")
+            return {
+                name: Counters(_count(row, "requests", name), _count(row, "errors", name), since)
+                for name, row in rows.items()
+            }
+        except NotAsAgreed as error:
+            raise self._stranger(self._counters, error) from None
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         request: dict[str, Any] = {"pool": pool, "changes": [_as_agreed(change) for change in changes]}

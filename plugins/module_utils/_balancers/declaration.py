@@ -24,6 +24,7 @@ class Capabilities:
     :param reloads: a write takes effect through a reload of its configuration.
     :param returns_by_check: its health check alone lets a member in again, so that one is enabled first and seen healthy then.
     :param clean_writes: no client notices a write.
+    :param counters: it counts the requests of each member, and those that failed.
     """
 
     sticky_drain: bool = False
@@ -37,6 +38,7 @@ class Capabilities:
     reloads: bool = False
     returns_by_check: bool = False
     clean_writes: bool = True
+    counters: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For a task's result."""

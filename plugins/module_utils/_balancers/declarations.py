@@ -98,6 +98,7 @@ DECLARED = (
             sticky_drain=True,
             in_flight=True,
             weight_range=(0, 256),
+            counters=True,
             health_readback=True,
             fresh_health=True,
             cut=True,
@@ -172,6 +173,7 @@ DECLARED = (
         },
         verified="NGINX 1.22 and 1.31",
         remarks={
+            "counters": "NGINX open source counts nothing by server",
             "sticky_drain": "1.29.6 or later, in upstreams with `sticky`, for members written as IP addresses",
             "in_flight": "worker processes from before the last reload; those of drained members also the connections open to them",
             "weight_range": "with the method `hash` all weights together at most 32768",
@@ -199,6 +201,7 @@ DECLARED = (
         },
         verified="Apache httpd 2.4.71",
         remarks={
+            "counters": "Apache counts how often it chose a member, and not what became of it",
             "sticky_drain": "members need a `route`",
             "in_flight": "its `Busy` count goes astray under load",
             "weight_range": "not for an only member, and whole numbers alone",
@@ -226,6 +229,7 @@ DECLARED = (
         one_of=(("url", "socket"),),
         verified="Caddy 2.11",
         remarks={
+            "counters": "Caddy counts requests by handler",
             "in_flight": "by address: the same one in another pool counts too",
             "weight_range": "with the policy weighted_round_robin alone, or cookie that falls back to it",
             "health_readback": "it forgets at each write",
@@ -242,6 +246,7 @@ DECLARED = (
             sticky_drain=True,
             in_flight=True,
             weight_range=(1, 65535),
+            counters=True,
             health_readback=True,
             fresh_health=True,
             survives_reload=True,
@@ -264,6 +269,7 @@ DECLARED = (
         one_of=(("socket", "url"),),
         verified="Envoy 1.40",
         remarks={
+            "counters": "an answer that breaks off counts as a success",
             "sticky_drain": "with DRAINING in `override_host_status`",
             "in_flight": "before 1.40 with all requests of the cluster that wait for a connection",
         },
@@ -307,6 +313,7 @@ DECLARED = (
         },
         verified="Traefik 3.7",
         remarks={
+            "counters": "Traefik counts answers by service",
             "in_flight": "Traefik counts no requests by server: `drain_wait`",
             "weight_range": "none with the strategy p2c",
             "fresh_health": "with `metrics_url`",
@@ -362,6 +369,7 @@ DECLARED = (
         one_of=(("file", "url", "take_out"),),
         verified="HAProxy as the balancer that is read",
         remarks={
+            "counters": "a switch counts nothing; ask the balancers themselves",
             "in_flight": "as the balancers that are read",
             "health_readback": "as the balancers that are read",
             "fresh_health": "where balancers are read",
@@ -405,6 +413,14 @@ DECLARED = (
                 type="list",
                 elements="str",
             ),
+            "counters": Option(
+                (
+                    "Program, with its arguments, that prints how many requests each member was given and how many it failed.",
+                    "Without it nobody counts.",
+                ),
+                type="list",
+                elements="str",
+            ),
             "can": Option(
                 (
                     "What the balancer can do by way of these programs, in the words of C(capabilities) that C(pool_info) returns.",
@@ -422,6 +438,7 @@ DECLARED = (
         },
         verified="the programs in examples/command, in front of a real HAProxy",
         remarks={
+            "counters": "yes with `counters`",
             "sticky_drain": "yes where `can` says so",
             "in_flight": "yes with `in_flight`",
             "weight_range": "as `weights` says",
@@ -457,6 +474,7 @@ DECLARED = (
         },
         verified="moto, which stands in for AWS, carries no traffic and checks no target; never AWS itself",
         remarks={
+            "counters": "AWS counts by target group, in CloudWatch",
             "sticky_drain": "a target is registered or not",
             "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not",
             "weight_range": "AWS gives weights to target groups alone",
@@ -472,6 +490,7 @@ DECLARED = (
             sticky_drain=True,
             in_flight=True,
             weight_range=(1, 65535),
+            counters=True,
             health_readback=True,
             membership=True,
         ),
@@ -484,6 +503,7 @@ DECLARED = (
         },
         verified="a stand-in that answers as the documentation of the API, version 9, says; never an NGINX Plus",
         remarks={
+            "counters": "by the documented fields `requests`, `responses` and `fails`; untried",
             "sticky_drain": "with `sticky` in the upstream; that a drain is undone by `drain: false` is not documented and untried",
             "in_flight": "the count of active connections; untried under load",
             "fresh_health": "not of a server that has been there before",
@@ -501,6 +521,7 @@ DECLARED = (
             in_flight=True,
             health_readback=True,
             fresh_health=True,
+            counters=True,
         ),
         options={
             "url": Option("URL of the Data Plane API, version 3, such as V(https://lb1:5555).", required=True),

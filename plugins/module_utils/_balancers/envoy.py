@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Sequence
 
 from .._clock import Clock, Deadline
+from .._domain.counters import Counters
 from .._domain.errors import InvalidInput, NotApplied, Refused, TimedOut, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
 from .base import Balancer
@@ -37,6 +38,7 @@ SECOND_LOOK = 0.02  # seconds after which who is idle must still be so: workers 
 COUNTED = "version_text update_rejected update_failure lb_healthy_panic upstream_rq_pending_active health_check.attempt"
 STATS = "/stats?format=json&filter=%5C.(" + COUNTED.replace(" ", "%7C").replace(".", "%5C.") + ")%24"
 CLUSTERS = "/clusters?format=json"
+STARTED = "/config_dump?mask=last_updated"  # times alone
 SICK = ("failed_active_health_check", "pending_active_hc", "failed_outlier_check", "excluded_via_immediate_hc_fail")
 
 
@@ -46,6 +48,8 @@ class Host:
 
     :param flags: its health flags that are set.
     :param leaving: gone from the file, and kept because its check passes.
+    :param requests: that have ended.
+    :param errors: of these, without an answer or with one of status 5xx.  Envoy takes an answer that breaks off for a success.
     """
 
     state: str
@@ -53,6 +57,8 @@ class Host:
     in_flight: int
     flags: tuple[str, ...]
     leaving: bool
+    requests: int
+    errors: int
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,32 @@ class Envoy(Balancer):
         entries, clusters = self._agreed(pool)
         return [_member(entry, clusters) for entry in entries]
 
+    def counters(self, pool: str) -> dict[str, Counters]:
+        entries, clusters = self._agreed(pool)
+        since, counted = self._since(), {}
+        for entry in entries:
+            hosts = [host for cluster in clusters for host in cluster.hosts.get(entry.address, [])]
+            if hosts:  # one that Envoy is not told of has none
+                requests, errors = sum(host.requests for host in hosts), sum(host.errors for host in hosts)
+                counted[entry.name] = Counters(requests, errors, since)
+        return counted
+
+    def _since(self) -> str:
+        """When Envoy was started: nothing else of it that can be asked for does not change by itself."""
+        answer = self.api.ask("GET", STARTED)
+        found = re.search(r'BootstrapConfigDump", *"last_updated": *"([^"]+)"', answer.text)
+        return found.group(1) if found else "unknown"  # `allow_paths` need not allow it
+
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         with contextlib.ExitStack() as written:  # what stood there before is put back when a later step fails
             if distrust:
                 self._forget(written, pool, [change.name for change in changes])
             kept = {entry.name for entry in self._entries(pool, self.file.read()) if entry.kept}
+            new = [Change(c.name, DRAINED, c.weight) for c in changes if c.name in kept and c.state == ENABLED]
+            if new and any(change.state not in (None, ENABLED) for change in changes):
+                # A new host has no requests before its first check: until then those that leave are still needed.
+                self._write(written, pool, lambda file: file.change(pool, new))
+                self._await_checks(pool, [change.name for change in new])
             self._write(written, pool, lambda file: file.change(pool, changes))
             self._keep_idle(written, pool, [change.name for change in changes if change.state == DISABLED])
             if not distrust:
@@ -406,6 +433,8 @@ def _host(told: Any, stats: dict[str, Any]) -> Host:
         in_flight=gauges["rq_active"] + waiting,
         flags=flags,
         leaving="pending_dynamic_removal" in flags,
+        requests=gauges.get("rq_success", 0) + gauges.get("rq_error", 0),
+        errors=gauges.get("rq_error", 0),
     )
 
 

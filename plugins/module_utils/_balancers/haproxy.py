@@ -22,11 +22,13 @@ from dataclasses import replace
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
+from .._domain.counters import Counters
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
+from .haproxy_counters import COLUMNS, LOOKS, PAUSE, errors, requests
 
 # srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
 # Bit 0x04 only remembers that the configuration said `disabled`.
@@ -45,6 +47,7 @@ LINE = 6000
 SERVERS = 4  # the type of `show stat` that lists servers alone
 # The columns of `show stat` that are read.
 STAT_COLUMNS = frozenset("pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split())
+COUNTERS = COLUMNS | {"pxname", "svname"}
 
 
 class RuntimeApi:
@@ -174,6 +177,17 @@ class HAProxy(Balancer):
                 "Is it being reloaded? Run the task again."
             ) from None
 
+    def counters(self, pool: str) -> dict[str, Counters]:
+        states, (info,) = self._states(pool), self.api.ask("show info")
+        # A number of a process may be another's later.
+        since = " ".join(re.findall(r"^(?:Pid|Start_time_sec): *(\d+)", info, re.MULTILINE))
+        looks: dict[str, list[dict[str, int]]] = {}
+        for number in range(LOOKS):
+            Clock().sleep(PAUSE if number else 0)
+            for name, row in self._stats(states, COUNTERS).items():
+                looks.setdefault(name, []).append({column: int(row.get(column) or 0) for column in COLUMNS})
+        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+
     def _states(self, pool: str) -> list[dict[str, str]]:
         _check_name("pool", pool)
         (states,) = self.api.ask(f"show servers state {pool}")
@@ -181,12 +195,14 @@ class HAProxy(Balancer):
             raise self._unknown_pool(pool, states)
         return list(_state_rows(states))
 
-    def _stats(self, states: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    def _stats(
+        self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS
+    ) -> dict[str, dict[str, str]]:
         # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
         (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {SERVERS} -1")
-        return {row["svname"]: row for row in _stat_rows(stats) if row.get("pxname") == states[0]["be_name"]}
+        return {row["svname"]: row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]}
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         if distrust and pool not in self._following:
@@ -327,10 +343,10 @@ def _lasting(text: str) -> list[tuple[str | None, ...]]:
     return [tuple(row.get(column) for column in columns) for row in _state_rows(text)]
 
 
-def _stat_rows(text: str) -> Iterator[dict[str, str]]:
+def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
     # Of about a hundred columns the few that are read: a pool of a thousand servers is parsed at every poll.
     rows = csv.reader(io.StringIO(text.lstrip("# ")))
-    columns = [(index, name) for index, name in enumerate(next(rows, [])) if name in STAT_COLUMNS]
+    columns = [(index, name) for index, name in enumerate(next(rows, [])) if name in wanted]
     for row in rows:
         yield {name: row[index] for index, name in columns if index < len(row)}
 

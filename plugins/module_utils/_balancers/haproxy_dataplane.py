@@ -21,10 +21,13 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from .._clock import Clock
+from .._domain.counters import Counters
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
 from .base import Balancer
 from .declaration import Capabilities
+from .haproxy_counters import COLUMNS, LOOKS, PAUSE, errors, requests
 from .http_api import Answer, HttpApi
 
 SERVICE = "/v3/services/haproxy"
@@ -60,8 +63,7 @@ class HAProxyDataPlane(Balancer):
 
     def members(self, pool: str) -> list[Member]:
         servers = self._servers(pool)
-        stats = self._stats(f"?type=server&parent={quote(pool, safe='')}", "server")
-        mine = {row["name"]: row["stats"] for row in stats if row.get("backend_name") == pool}
+        mine = self._mine(pool)
         missing = [server["name"] for server in servers if server["name"] not in mine]
         if missing:
             raise Unreachable(
@@ -108,6 +110,22 @@ class HAProxyDataPlane(Balancer):
                     f"Balancer {self.name} has no pool {pool!r}. HAProxy's backends are: {', '.join(known) or 'none'}. Nothing was touched."
                 )
         return servers
+
+    def counters(self, pool: str) -> dict[str, Counters]:
+        self._servers(pool)  # which knows what to say of a pool that there is not
+        since, _seconds = self.running()
+        looks: dict[str, list[dict[str, int]]] = {}
+        for number in range(LOOKS):
+            Clock().sleep(PAUSE if number else 0)
+            for name, row in self._mine(pool).items():
+                numbers = {column: row.get(column) for column in COLUMNS}
+                looks.setdefault(name, []).append({key: n if isinstance(n, int) else 0 for key, n in numbers.items()})
+        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+
+    def _mine(self, pool: str) -> dict[str, dict[str, Any]]:
+        """The statistics of a pool's servers, by name."""
+        stats = self._stats(f"?type=server&parent={quote(pool, safe='')}", "server")
+        return {row["name"]: row["stats"] for row in stats if row.get("backend_name") == pool}
 
     def _stats(self, query: str, kind: str) -> list[dict[str, Any]]:
         path = f"{SERVICE}/stats/native{query}"

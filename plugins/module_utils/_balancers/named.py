@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .._domain.counters import Counters
 from .._domain.errors import InvalidInput
 from .._domain.members import Change, Member
 from .base import Balancer
@@ -62,6 +63,9 @@ class Named(Balancer):
 
     def running(self) -> tuple[str, float]:
         return self.driver.running()
+
+    def counters(self, pool: str) -> dict[str, Counters]:
+        return {self._ours.get(name, name): counted for name, counted in self.driver.counters(pool).items()}
 
     def _name(self, ours: str) -> str:
         return self._theirs.get(ours, ours)

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any, Dict, Tuple
 from urllib.parse import quote
 
+from .._domain.counters import Counters
 from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
 from .base import Balancer
@@ -104,6 +105,15 @@ class NginxPlus(Balancer):
             raise NotApplied(
                 f"Balancer {self.name}: {', '.join(sorted(left))} was deleted from {pool} and is still there."
             )
+
+    def counters(self, pool: str) -> dict[str, Counters]:
+        told = self._get("/nginx")
+        try:
+            since = f"{told['ppid']} {told['generation']} {told['load_timestamp']}"
+            servers = {name: peer for name, (peer, _conf) in self._servers(pool).items()}
+            return {name: Counters(int(peer["requests"]), _failed(peer), since) for name, peer in servers.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self.api.stranger("GET /nginx", f"{told!r}, and a server lacks {error}") from None
 
     def _servers(self, pool: str) -> Servers:
         """Each server as it does and as it is configured."""
@@ -259,6 +269,11 @@ def _member(server: dict[str, Any], conf: dict[str, Any]) -> Member:
         if checked
         else "",
     )
+
+
+def _failed(server: dict[str, Any]) -> int:
+    """Answers of status 5xx, and attempts that failed; one that is told to be both by `proxy_next_upstream http_500` counts twice."""
+    return int(server["responses"]["5xx"]) + int(server["fails"])
 
 
 def _moment(text: str) -> datetime:

@@ -27,9 +27,10 @@ class Ended:
     said: str
 
 
-def run(words: list[str], timeout: float, stdin: str = "") -> Ended:
+def run(words: list[str], timeout: float, stdin: str = "", where: str = "on the balancer's host") -> Ended:
     """Run a program with its arguments, no shell; after `timeout` seconds it is killed with all that it started.
 
+    :param where: it is looked for, in words.
     :raises InvalidInput: there is no such program.
     :raises Unreachable: it did not end in time.
     """
@@ -45,7 +46,7 @@ def run(words: list[str], timeout: float, stdin: str = "") -> Ended:
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise InvalidInput("There is no program %s on the balancer's host. Nothing was touched." % words[0]) from None
+        raise InvalidInput("There is no program %s %s. Nothing was touched." % (words[0], where)) from None
     except OSError as error:
         raise InvalidInput("%s cannot be run: %s. Nothing was touched." % (words[0], error.strerror)) from None
     try:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
+from .groups import Group
 from .members import DRAINED
+from .shares import asked, given, listed, off_by, percent, weights_for
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class Asks:
     :param membership: whether members are to be added or removed.
     :param warmup: percents of a member's own weight.
     :param own_weights: of those that come back, by name.
+    :param waits: whether those that leave are waited for until they are idle.
+    :param groups: with all their members, whose shares of the traffic are to be as they say.
+    :param tolerance: percent points by which these may be off.
     """
 
     state: str | None = None
@@ -35,6 +41,9 @@ class Asks:
     own_weights: Mapping[str, int] = field(default_factory=dict)
     writes: bool = False
     accept_errors: bool = False
+    waits: bool = True
+    groups: tuple[Group, ...] = ()
+    tolerance: float = 0.0
 
 
 def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix: str = "") -> list[str]:
@@ -57,14 +66,16 @@ def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix:
         )
     if asks.membership and not can["membership"]:
         problems.append(f"{who} cannot add or remove members. Do it in the balancer's configuration.")
-    if asks.state is not None and not can["in_flight"] and not asks.drain_wait:
+    leaves = asks.state is not None and asks.waits
+    if leaves and not can["in_flight"] and not asks.drain_wait:
         problems.append(
             f"{who} does not tell when a member has nothing in flight any more. Say within how many seconds every request has surely "
             f"ended, with `{prefix}drain_wait`: so long is waited, and what takes longer is cut."
         )
-    if asks.state is not None and asks.on_drain_timeout == "cut" and not can["cut"]:
+    if leaves and asks.on_drain_timeout == "cut" and not can["cut"]:
         problems.append(f"{who} cannot end requests that are under way. Use `{prefix}on_drain_timeout: fail`.")
-    if asks.returns and asks.health == "fresh" and not can["fresh_health"]:
+    knows = can["fresh_health"] or (asks.health == "current" and can["health_readback"])
+    if asks.returns and asks.health != "none" and not knows:
         shown = "whether its check, begun anew, passes" if can["health_readback"] else "whether a member is healthy"
         problems.append(
             f"{who} does not tell {shown}, so members would return on the word of the host's own check alone. "
@@ -77,7 +88,32 @@ def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix:
         )
     elif asks.returns and asks.warmup:
         problems += _too_light(who, asks, can["weight_range"][0], prefix)
+    if can["weight_range"] is None and asks.groups:
+        problems += _uneven(who, asks, prefix)
     return problems
+
+
+def _uneven(who: str, asks: Asks, prefix: str) -> list[str]:
+    """Without weights every member in traffic gets as much as any other."""
+    weights = weights_for(asks.groups, None)
+    if off_by(asks.groups, weights) <= asks.tolerance:
+        return []
+    return [
+        f"{who} has no weights, or none as it is configured: each member in traffic gets as much as any other, which makes "
+        f"{listed(asks.groups, given(asks.groups, weights))} and not {listed(asks.groups, asked(asks.groups))}. Ask for shares that the "
+        f"number of members gives, such as 0 and 100, or accept these with `{prefix}tolerance: {math.ceil(off_by(asks.groups, weights))}`."
+    ]
+
+
+def off_sentence(where: str, groups: Sequence[Group], weights: Mapping[str, int], tolerance: float) -> str:
+    """That whole numbers within the balancer's range cannot give the shares, where they are off by more than the tolerance; or nothing."""
+    off = off_by(groups, weights)
+    if off <= tolerance:
+        return ""
+    return (
+        f"{where}: its weights, {min(weights.values())} to {max(weights.values())} here, give {listed(groups, given(groups, weights))}, "
+        f"though {listed(groups, asked(groups))} were asked for: {percent(off):g} points off."
+    )
 
 
 def _too_light(who: str, asks: Asks, low: int, prefix: str) -> list[str]:

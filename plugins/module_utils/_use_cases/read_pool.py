@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._balancers.base import Balancer
+from .._balancers.registry import BALANCER_OPTIONS, PROVIDERS, balancer_names, open_balancer
 from .._clock import Clock
 from .._domain import guard
+from .._domain.counters import Counters
+from .._domain.errors import InvalidInput
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
     "pool": {"type": "str", "required": True},
+    "counters": {"type": "bool", "default": False},
 }
 
 
@@ -25,19 +29,38 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
     def read(named_entry: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         name, entry = named_entry
         balancer = open_balancer(entry)
-        members = balancer.members(params["pool"])
+        seen = balancer.members(params["pool"])
+        members = [member.as_dict() for member in seen]
+        if params.get("counters"):
+            counted = _counters(name, balancer, params["pool"])
+            for member in members:
+                member["counters"] = counted[member["name"]].as_dict() if member["name"] in counted else None
         return {
             "name": name,
             "provider": balancer.provider,
             "version": balancer.version(),
             "capabilities": balancer.capabilities.as_dict(),
             "pool": params["pool"],
-            "available": guard.available(members),
-            "members": [member.as_dict() for member in members],
+            "available": guard.available(seen),
+            "members": members,
         }
 
     outcomes = side_by_side(list(zip(names, params["balancers"])), read)
     return summed(all_or_none(names, outcomes))
+
+
+def _counters(name: str, balancer: Balancer, pool: str) -> dict[str, Counters]:
+    """What a balancer has counted of each member.
+
+    :raises InvalidInput: where it does not count, with the reason.
+    """
+    if not balancer.capabilities.counters:
+        why = PROVIDERS[balancer.provider].remarks.get("counters", "")
+        raise InvalidInput(
+            f"Balancer {name}: provider {balancer.provider} does not count the requests of each member and those that failed"
+            f"{f' ({why})' if why else ''}. Leave out `counters`, and take such figures from elsewhere."
+        )
+    return balancer.counters(pool)
 
 
 def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.members import ABSENT, STATES, Member
 from .._domain.wishes import AS_BEFORE
+from .bringing import Bringing
 from .hold import leave_behind
-from .place import Place
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -65,7 +65,7 @@ def bring_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     """
     check_options(params)
     names = balancer_names(params["balancers"])
-    places = [Place(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
+    places = [Bringing(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
     outcomes = side_by_side(places, lambda place: place.bring(check_mode))
     result = summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))
     for place in places:

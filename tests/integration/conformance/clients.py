@@ -26,6 +26,7 @@ class Load:
         self.failures: list[str] = []
         self.moved: list[str] = []
         self.by_member: dict[str, int] = {}
+        self._by_thread: dict[int, int] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._threads = [
@@ -45,6 +46,15 @@ class Load:
         self._ended.set()
         for thread in self._threads:
             thread.join(30)
+
+    def everybody_again(self) -> None:
+        """Wait until each client has made a request that began after this call."""
+        enough = {thread.ident: self._by_thread.get(thread.ident, 0) + 2 for thread in self._threads}
+        until(
+            "everybody asks again",
+            lambda: dict(self._by_thread),
+            lambda counts: all(counts.get(ident, 0) >= count for ident, count in enough.items()),
+        )
 
     def _kept_alive(self) -> None:
         connection = self._connect()
@@ -90,6 +100,7 @@ class Load:
     def _note(self, member: str | None, failure: str | None) -> None:
         with self._lock:
             self.requests += 1
+            self._by_thread[threading.get_ident()] = self._by_thread.get(threading.get_ident(), 0) + 1
             if failure:
                 self.failures.append(failure)
             elif member:

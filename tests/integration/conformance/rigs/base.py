@@ -27,6 +27,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
     persist_pool,
     read_pool,
     set_members,
+    split_traffic,
 )
 
 POOL = "app"
@@ -242,12 +243,25 @@ class Server:
             self.process = None
 
     def freeze(self) -> None:
-        """Let it hang."""
+        """Let it hang; returns once every thread of it does: until then some of them may go on answering."""
         self._signal(signal.SIGSTOP)
+        until("all of it has stopped", self._states, lambda states: states == {"T"})
 
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def _states(self) -> set[str]:
+        """Of the threads of all processes of the group, as /proc has them; of none when it has ended."""
+        states = set()
+        for file in Path("/proc").glob("[0-9]*/task/*/stat"):
+            try:
+                state, _parent, group = file.read_text(encoding="utf-8").rpartition(")")[2].split()[:3]
+            except (OSError, ValueError):  # it has ended meanwhile
+                continue
+            if self.process is not None and int(group) == self.process.pid and state != "Z":
+                states.add(state)
+        return states or {"T"}
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None:
@@ -303,18 +317,31 @@ def set_pool(
     :param entries: balancers, or one.
     :raises DeployError: as the use case does.
     """
+    return _call(set_members, {"balancers": entries, "pool": POOL, "members": members, **accepting(entries, options)}, check)
+
+
+def split_pool(
+    entries: list[dict[str, Any]] | dict[str, Any], check: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Do what the module `traffic_split` does, in this process; what a balancer lacks is accepted as in :func:`set_pool`."""
+    return _call(split_traffic, {"balancers": entries, "pool": POOL, **accepting(entries, options)}, check)
+
+
+def accepting(entries: list[dict[str, Any]] | dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with those that accept what the balancers lack, unless these say otherwise."""
+    accepted: dict[str, Any] = {}
     for entry in [entries] if isinstance(entries, dict) else entries:
         try:
             can = open_balancer({"timeout": 5.0, **entry}).capabilities
         except DeployError:
             can = PROVIDERS[entry["provider"]].capabilities
         if not can.in_flight:
-            options.setdefault("drain_wait", Rig.DRAIN_WAIT)
+            accepted["drain_wait"] = Rig.DRAIN_WAIT
         if not can.fresh_health:
-            options.setdefault("health", "none")
+            accepted["health"] = "none"
         if not can.clean_writes:
-            options.setdefault("accept_errors", True)
-    return _call(set_members, {"balancers": entries, "pool": POOL, "members": members, **options}, check)
+            accepted["accept_errors"] = True
+    return {**accepted, **options}
 
 
 def read(entries: list[dict[str, Any]] | dict[str, Any], pool: str = POOL) -> dict[str, Any]:

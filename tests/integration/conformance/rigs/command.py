@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[4] / "examples" / "command"
 CLAIMS = {"can": ["sticky_drain", "health_readback", "fresh_health"], "weights": [0, 256]}
 
 
-def programs(path: Path, names: tuple[str, ...] = ("read", "write", "running", "in_flight")) -> dict[str, list[str]]:
+def programs(path: Path, names: tuple[str, ...] = ("read", "write", "running", "in_flight", "counters")) -> dict[str, list[str]]:
     """The options that name the example's programs, for the socket at `path`."""
     return {name: [sys.executable, str(EXAMPLES / "inhouse.py"), "--socket", str(path), name] for name in names}
 
@@ -43,7 +43,7 @@ def rigs() -> dict[str, Maker]:
 
 
 def _entry(path: Path, claims: dict[str, Any]) -> dict[str, Any]:
-    counted = ("in_flight",) if claims else ()
+    counted = ("in_flight", "counters") if claims else ()
     return {"provider": "command", **programs(path, ("read", "write", "running", *counted)), **claims}
 
 

@@ -143,6 +143,7 @@ class EnvoyRig(Rig):
     def _configuration(self) -> dict[str, Any]:
         pipe = {"pipe": {"path": str(self.socket), "mode": 0o600}}
         allowed = [{"exact": "/ready"}, {"exact": "/server_info"}, {"prefix": "/clusters"}, {"prefix": "/stats"}]
+        allowed.append({"exact": "/config_dump?mask=last_updated"})
         listeners, clusters = [self._listener(POOL, self.port)], [self._cluster()]
         if self.twin:
             source = {**clusters[0]["eds_cluster_config"], "service_name": POOL}

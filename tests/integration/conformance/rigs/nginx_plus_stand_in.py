@@ -108,7 +108,8 @@ class Upstreams:
             checks = {"checks": 9, "fails": 0, "unhealthy": 0, "last_passed": True}
         return {
             **{key: server[key] for key in ("id", "server", "backup", "weight")},
-            "name": server["server"], "state": state, "active": 0, "requests": 7, "fails": 0, "unavail": 0, "health_checks": checks,
+            "name": server["server"], "state": state, "active": 0, "requests": 7, "fails": 1, "unavail": 0, "health_checks": checks,
+            "responses": {"1xx": 0, "2xx": 3, "3xx": 0, "4xx": 1, "5xx": 2, "codes": {"200": 3, "404": 1, "500": 2}, "total": 6},
         }  # fmt: skip
 
 

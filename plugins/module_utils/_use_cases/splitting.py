@@ -1,0 +1,196 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `traffic_split` does on one balancer, in two steps: make ready, so that nothing is left to wait for, and switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._domain import guard
+from .._domain.errors import InvalidInput
+from .._domain.groups import filled, groups_in, percent
+from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, Change, Member, undo
+from .._domain.needs import Asks, off_sentence
+from .._domain.shares import given
+from .._domain.splits import Split, back_to, hoped, is_checked_outside, split_into
+from .leaving import settle, wait_until_idle
+from .place import Place
+from .returning import check_anew, wait_until_healthy
+
+
+class Splitting(Place):
+    """Gives groups of members their shares of a pool's traffic.
+
+    The steps are called one after the other, each at all balancers before the next at any: :meth:`make_ready`, :meth:`switch`,
+    :meth:`finish`.  A step that fails leaves the members as they were before the first.
+    """
+
+    split: Split
+    waiting: list[Change]  # for a check that passes, out of traffic
+    seconds = 0.0
+
+    def make_ready(self, check_mode: bool) -> None:
+        """Read, compare, count; let those that arrive be checked where they get no new work.
+
+        :raises DeployError: with what was last seen.
+        """
+        with self.all_or_nothing():
+            with self.alone():
+                if not check_mode:
+                    self.balancer.heal(self.pool)
+                self.members = self.balancer.members(self.pool)
+                self.before = {member.name: member for member in self.members}
+                self.split = self._worked_out()
+                arriving = self.split.arriving(self.members)
+                self.check_it_can(self._asks(arriving), [change.name for change in arriving])
+                self.waiting = [Change(c.name, DRAINED, c.weight) for c in self._to_be_checked(arriving)]
+                self._guard()
+                if check_mode:
+                    return
+                self.take_over([change.name for change in self.split.wanted])
+            if self.waiting:
+                check_anew(self, self.waiting)
+
+    def switch(self, decided: float) -> None:
+        """Write it, all at once where the balancer can.
+
+        :param decided: when the last of all balancers was ready, by the clock.
+        :raises DeployError: with what was last seen.
+        """
+        with self.all_or_nothing():
+            if self.waiting:  # other balancers may have been waited for meanwhile, and this one been restarted
+                self.members = self.kept(self.balancer.members(self.pool))
+                wait_until_healthy(self, [change.name for change in self.waiting])
+            if self.balancer.capabilities.returns_by_check:
+                self._let_in_by_check()
+            with self.alone():
+                self.members = self.balancer.members(self.pool)
+                self._guard()
+                self.write(self.split.altering(self.members), guarded=True)
+            self.distrusted = {}
+            self.standing = {change.name: change for change in self.split.wanted}
+            self.seconds = round(self.clock.monotonic() - decided, 3)
+
+    def finish(self) -> None:
+        """Wait for those that have left, if that was asked for; keep what was written beyond a restart."""
+        with self.all_or_nothing():
+            if self.params["wait"]:
+                wait_until_idle(self, self.split.out())
+                settle(self, self.split.out(DISABLED))
+                self.members = self.kept(self.members)
+            now = {member.name: member for member in self.members}
+            self.keep_beyond(undo(now[change.name], self._weighs) for change in self.split.wanted)
+
+    def result(self, check_mode: bool = False) -> dict[str, Any]:
+        """What became of it; in check mode, what would."""
+        members = self.members
+        if check_mode:
+            changes = self.waiting if self.params["prepare"] else self.split.wanted
+            members = guard.after(hoped(members, self.split, self._checks), changes)
+        now = {member.name: member for member in members}
+        wanted = {change.name for change in self.split.wanted}
+        group_of = {name: group.name for group in self.split.groups for name in group.members or ()}
+        weights = {name: member.weight for name, member in now.items() if member.state == ENABLED}
+        return {
+            "name": self.name,
+            "pool": self.pool,
+            "changed": any(_differs(now[change.name], self.before[change.name]) for change in self.split.wanted),
+            "available": guard.available(members),
+            "reasserted": self.reasserted,
+            "seconds": self.seconds,
+            "shares": {name: percent(share) for name, share in given(self.split.groups, weights).items()},
+            "weights": weights,
+            "warnings": self._warnings(now),
+            "members": [
+                {
+                    "name": name,
+                    "group": group_of.get(name, ""),
+                    "before": member.as_dict(),
+                    "after": now[name].as_dict(),
+                    "waited": self.waited.get(name, {}),
+                }
+                for name, member in self.before.items()
+                if name in wanted
+            ],
+        }
+
+    @property
+    def _weighs(self) -> bool:
+        return self.balancer.capabilities.weight_range is not None
+
+    @property
+    def _checks(self) -> bool:
+        """Whether nobody arrives without a check that passes."""
+        return bool(self.params["health"] != "none")
+
+    def _worked_out(self) -> Split:
+        weight_range = self.balancer.capabilities.weight_range
+        if self.params["groups"] is None:
+            before = self.params["before"].get(self.name)
+            if not isinstance(before, dict):
+                raise InvalidInput(
+                    f"{self.where}: `before` says nothing of this balancer, so there is nothing to go back to. Nothing was touched."
+                )
+            return back_to(before, self.members, self.where, weight_range, self.balancer.capabilities.sticky_drain)
+        groups = filled(groups_in(self.params["groups"]), self.members, self.where)
+        return split_into(groups, self.members, self.params["leave"], weight_range)
+
+    def _asks(self, arriving: list[Change]) -> Asks:
+        params = self.params
+        out = [change for change in self.split.altering(self.members) if change.state != ENABLED]
+        return Asks(
+            state=None if not out else DRAINED if any(change.state == DRAINED for change in out) else DISABLED,
+            returns=bool(arriving),
+            health=params["health"],
+            waits=params["wait"],
+            drain_wait=params["drain_wait"],
+            on_drain_timeout=params["on_drain_timeout"],
+            writes=bool(self.split.altering(self.members)),
+            accept_errors=params["accept_errors"],
+            groups=tuple(self.split.groups),
+            tolerance=params["tolerance"],
+        )
+
+    def _to_be_checked(self, arriving: list[Change]) -> list[Change]:
+        """Who is to pass a check before the switch."""
+        can = self.balancer.capabilities
+        if not self._checks or can.returns_by_check:
+            return []
+        if self.params["health"] == "fresh":
+            return arriving
+        unknown = [change for change in arriving if not is_checked_outside(self.before[change.name])]
+        if unknown and not can.fresh_health:
+            names = ", ".join(change.name for change in unknown)
+            raise InvalidInput(
+                f"{self.where}: provider {self.balancer.provider} has not seen {names} healthy outside of the traffic, and cannot be made "
+                "to check anew. Accept that with `health: none`. Nothing was touched."
+            )
+        return unknown
+
+    def _guard(self) -> None:
+        members = hoped(self.members, self.split, self._checks)
+        guard.check(self.where, members, self.split.wanted, self.params["min_available"])
+
+    def _let_in_by_check(self) -> None:
+        """Where a check alone lets members in, they are in, and seen healthy, before others leave."""
+        arriving = self.split.arriving(self.members)
+        self.write(arriving, distrust=self._checks)
+        if arriving and self._checks:
+            wait_until_healthy(self, [change.name for change in arriving])
+
+    def _warnings(self, now: dict[str, Member]) -> list[str]:
+        if not self.split.groups:
+            return []
+        said = [off_sentence(self.where, self.split.groups, self.split.weights(), self.params["tolerance"])]
+        for group in self.split.groups:
+            down = [name for name in group.members or () if now[name].state == ENABLED and now[name].health == DOWN]
+            if down:
+                said.append(
+                    f"{self.where}: {', '.join(down)} of {group.name} is down, so the share of {group.name} is less."
+                )
+        return [sentence for sentence in said if sentence]
+
+
+def _differs(one: Member, other: Member) -> bool:
+    return (one.state, one.weight) != (other.state, other.weight)
