@@ -10,7 +10,7 @@ from typing import Any
 from . import canary
 from .errors import InvalidInput
 
-STEP_PASSED, PROMOTED = "canary_step_passed", "canary_promoted"
+STEP_BEGUN, STEP_PASSED, PROMOTED = "canary_step_begun", "canary_step_passed", "canary_promoted"
 
 
 def known_part(journal: dict[str, Any] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Dict
 
 from . import colors, guard
 from .batches import as_list, batch_sizes, grouped, in_order
-from .canary_plan import plan_part
+from .canary_plan import PROMOTED, STEP_BEGUN, plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
@@ -127,7 +127,8 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     """Which hosts a rollout has touched, last batch first, and what they are to be again.
 
     :param journal: of the rollout; None when there is none.
-    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``, and ``switch``, the way back of :mod:`.colors`: there the hosts
+    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``, ``shares`` (members of other hosts, which a canary may have left
+        at other weights), and ``switch``, the way back of :mod:`.colors`: there the hosts
         that were deployed to are out of traffic again, and that is all.
     """
     blue_green = (journal or {}).get("strategy") == BLUE_GREEN
@@ -153,8 +154,19 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
         "batches": [len(group) for group in left],
         "groups": left,
         "before": (journal or {}).get("before") or {},
+        "shares": _at_odd_shares(journal or {}, left),
         "switch": colors.way_back(journal or {}),
     }
+
+
+def _at_odd_shares(journal: dict[str, Any], groups: list[list[str]]) -> list[str]:
+    """Members of hosts that are not undone, and whose weights a canary's step may have changed."""
+    odd = False
+    for event in journal.get("events", []):
+        odd = event["event"] == STEP_BEGUN or (odd and event["event"] != PROMOTED)
+    undone = {host for group in groups for host in group}
+    members = (journal.get("before") or {}).get("members") or {}
+    return [member for host, member in members.items() if odd and host not in undone]
 
 
 def _first(options: dict[str, Any]) -> list[str]:

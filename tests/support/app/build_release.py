@@ -18,7 +18,7 @@ import tarfile
 from pathlib import Path
 
 APPLICATION = Path(__file__).resolve().parent / "shop.py"
-FAULT = re.compile(r"no_start|error_500|wrong_version|hangs|dies_after \d+(\.\d+)?")
+FAULT = re.compile(r"no_start|error_500|wrong_version|hangs|(dies_after|fails) \d+(\.\d+)?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 BUILT_AT = 1704067200  # 2024-01-01: an archive does not tell when it was built
 
@@ -35,7 +35,7 @@ def build_release(version: str, out_dir: Path, fault: str = "", name: str = "") 
     if not VERSION.fullmatch(version):
         raise ValueError(f"version {version!r}: letters, digits, '.', '_', '+' and '-' only")
     if fault and not FAULT.fullmatch(fault):
-        raise ValueError(f"fault {fault!r}: expected no_start, error_500, wrong_version, hangs or 'dies_after SECONDS'")
+        raise ValueError(f"fault {fault!r}: expected no_start, error_500, wrong_version, hangs, 'dies_after SECONDS' or 'fails PERCENT'")
     files = {"VERSION": f"{version}\n".encode(), "shop.py": APPLICATION.read_bytes()}
     if fault:
         files["FAULT"] = f"{fault}\n".encode()
@@ -55,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("version")
     parser.add_argument("out_dir", type=Path)
-    parser.add_argument("--fault", default="", help="no_start, error_500, wrong_version, hangs or 'dies_after SECONDS'")
+    parser.add_argument("--fault", default="", help="no_start, error_500, wrong_version, hangs, 'dies_after SECONDS' or 'fails PERCENT'")
     args = parser.parse_args()
     try:
         archive = build_release(args.version, args.out_dir, args.fault)

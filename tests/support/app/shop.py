@@ -10,6 +10,7 @@ Beside this file, in the release's own directory, lie ``VERSION`` (one line) and
 ``wrong_version``   starts, and says another version than ``VERSION``
 ``dies_after N``    is healthy, then all its processes are killed N seconds after its start
 ``hangs``           accepts requests and never answers
+``fails N``         is healthy, and answers 500 to N percent of the requests, evenly spread
 
 Environment: ``SHOP_MEMBER`` (the name it answers with; the host's by default), ``SHOP_DEATH_LOG`` (the file to which
 ``dies_after`` appends the moment of death, in seconds since the epoch).
@@ -19,6 +20,7 @@ Run: ``gunicorn --worker-class gthread --threads 16 --bind ADDRESS:PORT --chdir 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -36,7 +38,7 @@ PAGE_BYTES = 2048
 MAX_ORDER_BYTES = 1024 * 1024
 MAX_SLOW_SECONDS = 30.0
 WRONG_VERSION = "0.0.0-wrong"
-FAULTS = ("no_start", "error_500", "wrong_version", "dies_after", "hangs")
+FAULTS = ("no_start", "error_500", "wrong_version", "dies_after", "hangs", "fails")
 
 Environ = dict
 StartResponse = Callable[[str, list], object]
@@ -76,8 +78,8 @@ def _die_later(seconds: float) -> None:
     threading.Thread(target=die, name="dies-after", daemon=True).start()
 
 
-def _load() -> tuple[str, str]:
-    """Version and fault of this release; begins the fault when it begins at the start."""
+def _load() -> tuple[str, str, float]:
+    """Version and fault of this release, and how many percent of its requests fail; begins the fault when it begins at the start."""
     version = _read_line("VERSION")
     if not version:
         raise RuntimeError(f"no version in {RELEASE / 'VERSION'}")
@@ -90,10 +92,11 @@ def _load() -> tuple[str, str]:
         version = WRONG_VERSION
     if fault == "dies_after":
         _die_later(float(argument))
-    return version, fault
+    return version, fault, float(argument) if fault == "fails" else 0.0
 
 
-VERSION, FAULT = _load()
+VERSION, FAULT, FAILING = _load()
+SERVED = itertools.count(1)
 PAGE = _page(VERSION, MEMBER)
 PAGE_DIGEST = _digest(PAGE)
 NEVER = threading.Event()
@@ -151,6 +154,10 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     if FAULT == "error_500":
         return _json(start_response, "500 Internal Server Error", {"status": "error", "version": VERSION})
     asked = (environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
+    if FAILING and asked[1] not in ("/health", "/ready"):
+        number = next(SERVED)
+        if number * FAILING // 100 > (number - 1) * FAILING // 100:
+            return _json(start_response, "500 Internal Server Error", {"status": "error", "version": VERSION})
     if asked == ("GET", "/"):
         start_response("200 OK", _headers(PAGE, PAGE_DIGEST))
         return [PAGE]

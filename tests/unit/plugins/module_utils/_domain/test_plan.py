@@ -374,6 +374,7 @@ def test_the_last_batch_is_undone_first():
         "batches": [2, 1],
         "groups": [["b", "c"], ["a"]],
         "before": {"versions": {"a": "1.0"}},
+        "shares": [],
         "switch": {},
     }
 
@@ -424,7 +425,7 @@ def test_no_host_is_undone_twice_and_only_who_was_touched(story):
 
 
 def test_without_a_journal_there_is_nothing_to_undo():
-    nothing = {"hosts": [], "batches": [], "groups": [], "before": {}, "switch": {}}
+    nothing = {"hosts": [], "batches": [], "groups": [], "before": {}, "shares": [], "switch": {}}
     assert plan.undo_plan(None) == plan.undo_plan({}) == plan.undo_plan(journal(before={})) == nothing
 
 
@@ -478,6 +479,7 @@ def test_what_is_undone_already_is_not_undone_again(history):
         "batches": [],
         "groups": [],
         "before": {},
+        "shares": [],
         "switch": {},
     }
 
@@ -487,3 +489,16 @@ def test_of_what_was_before_only_what_is_asked_for():
     before = {"balancers": {"lb1": {"m1": one, "m2": two}, "lb2": {"m1": two}}, "versions": {}}
     assert plan.states_before(before, ["m1"]) == {"lb1": {"m1": one}, "lb2": {"m1": two}}
     assert plan.states_before(before, ["m2", "m3"]) == {"lb1": {"m2": two}, "lb2": {}}
+
+
+def test_who_is_not_undone_gets_its_own_share_again_after_a_canary():
+    before = {"members": {"a": "m-a", "b": "m-b", "c": "m-c"}}
+    begun = [event("batch_begun", "a"), event("canary_step_begun")]
+
+    def shares(*events):
+        return plan.undo_plan({**journal(*events), "before": before})["shares"]
+
+    assert shares(*begun) == ["m-b", "m-c"]
+    assert shares(begun[0]) == []
+    # From here on every host has what is its own.
+    assert shares(*begun, event("canary_promoted"), event("batch_begun", "b")) == []
