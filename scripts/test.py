@@ -130,7 +130,8 @@ def settle(stage: Stage, code: int, shown: bool) -> None:
 def end(stage: Stage, grace: float = 60.0) -> None:
     """End a running stage with everything it started: it may have hosts to stop, so it is asked first."""
     assert stage.process is not None
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    # Interrupted, pytest still tells what has failed so far.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(stage.process.pid, number)
         except ProcessLookupError:

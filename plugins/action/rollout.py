@@ -33,14 +33,14 @@ class ActionModule(UseCaseAction):
         """Run the use case as this controller's run; once more when it is refused in favour of a dead one."""
         given = self._task.args
         owner = given.get("owner") or {}
-        if given.get("action") != "begin" or not isinstance(owner, dict):
+        if given.get("action") not in ("begin", "approve") or not isinstance(owner, dict):
             return super().run(tmp, task_vars)
         here = this_run(task_vars or {})
         try:
             self._task.args = {**given, "owner": {**here, **owner}}
             result = super().run(tmp, task_vars)
             holder = result.get("holder")
-            if not result.get("failed") or not holder or not holder.get("owner"):
+            if given["action"] == "approve" or not result.get("failed") or not holder or not holder.get("owner"):
                 return result
             proof = proof_of_death(holder["owner"], here, look)
             if proof is None:

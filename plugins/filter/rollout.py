@@ -9,18 +9,28 @@ import json
 from typing import Any, Callable, Mapping
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import problems
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import canary, canary_plan, color_story, colors, plan, story
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import (
+    canary,
+    canary_plan,
+    color_story,
+    colors,
+    gates,
+    pauses,
+    plan,
+    story,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
     keep_journal,
+    pass_gates,
     read_pool,
     set_members,
 )
 
 # Not for the filters: Ansible's main process loads this file when it reads a play, and each task's worker, a fork of it, then
 # finds imported what it would import anew. Measured: 12 to 27 ms of every task that talks to a balancer, a host or the journal.
-IMPORTED_FOR_WORKERS = (check_health, keep_journal, read_pool, set_members)
+IMPORTED_FOR_WORKERS = (check_health, keep_journal, pass_gates, read_pool, set_members)
 
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
 
@@ -102,13 +112,41 @@ def rollout_seen(hosts: list[str], hostvars: Mapping[str, Any]) -> list[dict[str
     return [seen.get(host) or {"name": host, "healthy": False, "version": None, "seen": "not checked"} for host in hosts]
 
 
-def rollout_planned(hostvars: Mapping[str, Any], plan_name: str, key: str) -> list[Any]:
-    """One key of a plan, which is a fact of localhost; empty before there is a plan, and for a syntax check."""
+def rollout_planned(hostvars: Mapping[str, Any], plan_name: str, key: str, ours: bool = True) -> list[Any]:
+    """One key of a plan, which is a fact of localhost; empty before there is a plan, and for a syntax check.
+
+    :param ours: whether the play that asks is of the strategy that is gone on with; see the playbook promote.
+    """
+    if not ours:
+        return []
     return list(hostvars.get("localhost", {}).get(plan_name, {}).get(key) or [])
 
 
-def rollout_unfinished(hostvars: Mapping[str, Any]) -> list[str]:
-    """The batch that did not come to its end, which is the last that began; nobody when all did, or none was planned."""
+def rollout_gate_problems(entries: Any, frozen: str, lease: Any) -> list[str]:
+    """What is wrong with the gates of a rollout, before any of them is looked at."""
+    return pass_gates.problems(json.loads(json.dumps(entries, default=str)), frozen, lease)
+
+
+def rollout_paused(looked: Mapping[str, Any], point: str, number: Any = None) -> dict[str, Any]:
+    """What the journal is to know of a rollout that stops at a gate; empty where the way is open.
+
+    :param looked: the result of the module `gate`. One that failed is a gate that nobody could look at, and is not open.
+    """
+    if looked.get("state") == gates.OPEN:
+        return {}
+    asked = looked.get("state") == gates.WAITING
+    return {
+        "point": point,
+        "number": int(number) if number else None,
+        "why": str(looked.get("why") or looked.get("msg") or "the gates could not be looked at").rstrip("."),
+        "waits_for": pauses.APPROVAL if asked else pauses.GATE,
+    }
+
+
+def rollout_unfinished(hostvars: Mapping[str, Any], ours: bool = True) -> list[str]:
+    """The batch that did not come to its end, which is the last that began; nobody when all did, none was planned, or it has paused."""
+    if not ours or hostvars.get("localhost", {}).get("__rollout_paused"):
+        return []
     reached = {*hostvars.get("localhost", {}).get("__rolling_reached", [])}
     groups = rollout_planned(hostvars, "__rollout", "groups")
     return next((list(group) for group in groups if any(host not in reached for host in group)), [])
@@ -192,9 +230,9 @@ def rollout_color_groups(split: dict[str, list[str]], to: str) -> dict[str, dict
     return {color: {"members": members, "share": 100 if color == to else 0} for color, members in split.items()}
 
 
-def rollout_switch_hosts(hostvars: Mapping[str, Any], step: str) -> list[str]:
+def rollout_switch_hosts(hostvars: Mapping[str, Any], step: str, ours: bool = True) -> list[str]:
     """The hosts of one of blue-green's plays; see `_domain.color_story.hosts_of`."""
-    return color_story.hosts_of(step, hostvars.get("localhost", {}))
+    return color_story.hosts_of(step, hostvars.get("localhost", {})) if ours else []
 
 
 def rollout_switch_back(hostvars: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,6 +248,7 @@ def rollout_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict
         "reached": facts["__rolling_reached"],
         "touched": facts["__rolling_touched"],
         "paused": facts.get("__rollout_paused") or {},
+        "canary_at": (facts.get("__canary") or {}).get("at", ""),
     }
     halted, undo_failures = facts.get("__rolling_halted"), facts["__rollback_failures"]
     if rollout["strategy"] == plan.BLUE_GREEN:
@@ -261,6 +300,7 @@ class FilterModule:
         """The filters by their names."""
         return {
             "rollout_balancer_problems": rollout_balancer_problems,
+            "rollout_batch_number": pauses.batch_number,
             "rollout_canary_decision": rollout_canary_decision,
             "rollout_canary_known": rollout_canary_known,
             "rollout_checks": rollout_checks,
@@ -268,10 +308,15 @@ class FilterModule:
             "rollout_colors": rollout_colors,
             "rollout_colors_plan": rollout_colors_plan,
             "rollout_failures": rollout_failures,
+            "rollout_gate_points": gates.points,
+            "rollout_gate_problems": rollout_gate_problems,
             "rollout_members": rollout_members,
+            "rollout_paused": rollout_paused,
             "rollout_plan": rollout_plan,
             "rollout_planned": rollout_planned,
+            "rollout_promotion": pauses.promotion,
             "rollout_seen": rollout_seen,
+            "rollout_so_far": pauses.so_far,
             "rollout_split_groups": rollout_split_groups,
             "rollout_states_before": plan.states_before,
             "rollout_sentence": story.failures_sentence,

@@ -32,11 +32,15 @@ options:
         The owner who holds the lease already gets the running rollout again.
       - V(record) renews the lease and adds to the journal. It fails when the lease is no longer the caller's.
         A lease that has expired and that nobody took is still its owner's.
+      - V(pause) writes down that the rollout has stopped before O(point), whole, and releases the lease. The journal stays
+        unfinished, and the next V(begin) of the same O(version) and O(strategy) goes on with it.
+      - V(approve) writes down who lets a rollout go on that has paused for a person's approval. It needs no lease. It fails when
+        nothing waits for that approval, and while a run holds the lease.
       - V(read) tells what is known and never writes.
       - V(finish) gives the journal its outcome and releases the lease.
     type: str
     required: true
-    choices: [begin, record, read, finish]
+    choices: [begin, record, pause, approve, read, finish]
   service:
     description:
       - Name of the service.
@@ -48,14 +52,14 @@ options:
     type: path
     default: /var/lib/zero_downtime
   id:
-    description: Id of the rollout, as V(begin) returned it. Required for V(record) and V(finish).
+    description: Id of the rollout, as V(begin) returned it. Required for V(record), V(pause) and V(finish).
     type: str
   fence:
-    description: Fencing number of the lease, as V(begin) returned it. Required for V(record) and V(finish).
+    description: Fencing number of the lease, as V(begin) returned it. Required for V(record), V(pause) and V(finish).
     type: int
   owner:
     description:
-      - Who begins the rollout.
+      - For V(begin) and V(approve). Who begins or approves the rollout.
       - Normally not given. The action plugin of this module fills in, on the controller, what is not given here.
     type: dict
     suboptions:
@@ -125,6 +129,23 @@ options:
   details:
     description: For V(record). Anything else about the O(event).
     type: dict
+  point:
+    description:
+      - For V(pause), the point before which the rollout has stopped. Required. V(verdict) is after a step of a canary of which the judge
+        could not tell.
+      - For V(approve), what is approved. Without it, whatever waits.
+    type: str
+    choices: [rollout, batch, step, switch, promotion, verdict]
+  number:
+    description: For V(pause) and V(approve). Which batch or step it is, where the rollout has several.
+    type: int
+  why:
+    description: For V(pause). Why it has stopped, in words. Required.
+    type: str
+  waits_for:
+    description: For V(pause). A person's V(approval), or a V(gate) that opens by itself. Required.
+    type: str
+    choices: [approval, gate]
   outcome:
     description:
       - How the rollout ended. Required for V(finish).
@@ -143,12 +164,12 @@ attributes:
     description: Can run in check mode and tell what would be, without writing anything.
     support: full
     details:
-      - V(begin) returns the id and the fencing number it would get; V(record) and V(finish) accept these in check mode.
+      - V(begin) returns the id and the fencing number it would get; V(record), V(pause) and V(finish) accept these in check mode.
   diff_mode:
     description: Tells what has changed in diff mode.
     support: partial
     details:
-      - V(record) and V(finish) show on a few lines what is added to the journal and the lease, not whole files.
+      - V(record), V(pause), V(approve) and V(finish) show on a few lines what is added to the journal and the lease, not whole files.
 notes:
   - C(changed) tells whether the history of the service says something new. The lease is bookkeeping, and so is a
     journal in which nothing was recorded. So a run that begins, finds nothing to do and finishes with V(nothing_to_do)
@@ -188,6 +209,26 @@ EXAMPLES = r"""
   delegate_to: lb1
   become: true
 
+- name: Stop before the second batch until somebody says yes
+  zero_downtime.deploy.rollout:
+    action: pause
+    service: shop
+    id: "{{ begun.id }}"
+    fence: "{{ begun.fence }}"
+    point: batch
+    number: 2
+    why: "waiting for approval: the product owner has looked at it"
+    waits_for: approval
+  delegate_to: lb1
+  become: true
+
+- name: Say yes
+  zero_downtime.deploy.rollout:
+    action: approve
+    service: shop
+  delegate_to: lb1
+  become: true
+
 - name: Finish
   zero_downtime.deploy.rollout:
     action: finish
@@ -213,12 +254,12 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: Id of the rollout. Ids sort by their fencing number at the end.
-  returned: success, for V(begin), V(record) and V(finish)
+  returned: success, but for V(read)
   type: str
   sample: 20261121T101500Z-1.4.2-7
 fence:
   description: Fencing number of the lease.
-  returned: success, for V(begin), V(record) and V(finish)
+  returned: success, for V(begin), V(record), V(pause) and V(finish)
   type: int
   sample: 7
 resumed:
@@ -252,7 +293,7 @@ journal:
   description:
     - The journal of the rollout. For V(read), the unfinished one, None when there is none. For V(finish), None when it
       had been removed before.
-  returned: success, for V(begin), V(read) and V(finish)
+  returned: success, but for V(record)
   type: dict
   contains:
     id: {description: Id of the rollout., type: str, sample: 20261121T101500Z-1.4.2-7}
@@ -273,6 +314,22 @@ journal:
     summary: {description: What V(finish) was given., type: dict}
     supersedes: {description: Id of the unfinished rollout whose C(before) it inherited., type: str}
     superseded_by: {description: Id of the rollout that inherited its C(before)., type: str}
+waits:
+  description:
+    - What the unfinished rollout waits for, None when it has not paused, or has gone on since.
+    - C(approved_by) is None as long as nobody has approved it.
+  returned: success, for V(read) and V(approve)
+  type: dict
+  sample:
+    id: 20261121T101500Z-1.4.2-7
+    version: 1.4.2
+    strategy: rolling
+    point: batch
+    number: 2
+    why: "waiting for approval: the product owner has looked at it"
+    waits_for: approval
+    since: "2026-11-21T10:20:00Z"
+    approved_by: kim on deploy1 (process 4711)
 last:
   description: Journal of the last rollout that ended otherwise than by being superseded, None when there is none.
   returned: success, for V(read)

@@ -110,9 +110,11 @@ def parts(order: list[str], steps_: list[Step]) -> list[dict[str, Any]]:
     result = []
     for step in steps_:
         canary, others = order[: step.hosts], order[step.hosts :]
-        # From the end of the order: they are the last to change, so that the next steps compare with the same hosts.
-        baseline = others[-step.hosts :]
-        rest = others[: -step.hosts]
+        # From the end of the order: they are the last to change, so that the next steps compare with the same hosts. Where the
+        # two take all of the traffic, nobody is left over.
+        all_of_it = step.traffic is not None and step.traffic * min(len(others), step.hosts) / step.hosts >= 100 - step.traffic
+        baseline = others if all_of_it else others[-step.hosts :]
+        rest = [] if all_of_it else others[: -step.hosts]
         result.append(
             {
                 "canary": canary,

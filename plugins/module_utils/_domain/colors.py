@@ -107,7 +107,7 @@ def plan(
     :param options: ``version``, ``unfinished`` (whether such a rollout is gone on with), ``min_available``, ``health``,
         ``drain_wait``, ``on_drain_timeout``, ``accept_errors``, ``sessions`` (switch or finish).
     :return: also ``live``, ``idle``, ``there`` (hosts whose idle instance runs the version, in an unfinished rollout) and
-        ``split`` (for `traffic_split`: members of both by name).
+        ``split`` (for `traffic_split`: members of both by name), and ``turned`` (whether the idle one has traffic already).
     """
     live, idle, problems = colors["live"], colors["idle"], list(colors["problems"])
     hosts = list(colors["hosts"].get(idle, []))
@@ -146,6 +146,7 @@ def plan(
         "canary": {},
         "live": live,
         "idle": idle,
+        "turned": bool(options["unfinished"]) and _serves({*colors["members"].get(idle, {}).values()}, balancers),
         "there": [host for host in hosts if options["unfinished"] and host in current],
         "split": {color: list(of.values()) for color, of in colors["members"].items()},
         "problems": problems,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .gates import place
+
 SHOWN = 6  # hosts named in a sentence before the rest is counted
 
 
@@ -36,13 +38,15 @@ def story(
     """The end of a rollout that went forward.
 
     :param rollout: ``service``, ``version``, ``hosts``, ``groups``, ``left_alone``, ``before``, ``touched`` (by the batch
-        that was under way last) and ``reached``.
+        that was under way last) and ``reached``; and ``paused``, where it has stopped at a gate, as the journal is to know it, else
+        missing or empty.
     :param halted: ``hosts`` and ``why`` of the batch that stopped it, else None.
     :param failures: by host, those within the budget included.
     :param undone: the plan by which it was undone: ``hosts``, ``reached``, ``before``.
     :param undo_failures: by host, who could not be brought back.
     :param check_mode: whether all of it was only looked at.
-    :return: ``outcome`` (as the journal knows it), ``failed``, ``lines``, ``left_out``.
+    :return: ``outcome`` (as the journal knows it; ``paused`` is none, and the journal stays unfinished), ``failed``, ``lines``,
+        ``left_out``, and ``paused``.
     """
     end = _forward(rollout, halted, failures, undone, undo_failures, check_mode)
     # What an earlier rollout owes to hosts that this one did not reach (--limit), the next one owes them still.
@@ -67,6 +71,8 @@ def _forward(
             "nothing_to_do",
             f"{name}: nothing to do. {_count(rollout['left_alone'])} already healthy on it and in traffic as before.",
         )
+    if rollout.get("paused"):
+        return _paused(name, rollout, failures, check_mode)
     if check_mode:
         batches = "; ".join(listed(group) for group in rollout["groups"])
         return told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
@@ -89,6 +95,36 @@ def _forward(
     lines.append(f"Out of traffic, failed within the budget of rolling_max_failures: {failures_sentence(failures)}")
     lines.append("Mend them and run the same command again: it deploys to them alone.")
     return told("succeeded_with_failures", *lines, left_out=list(failures))
+
+
+def _paused(name: str, rollout: dict[str, Any], failures: dict[str, str], check_mode: bool) -> dict[str, Any]:
+    """It has stopped at a gate, every host whole: for a person, which is as intended, or because the gate is closed."""
+    paused, reached = rollout["paused"], {*rollout["reached"]}
+    done = [host for host in rollout["hosts"] if host in reached and host not in failures]
+    coming = [host for host in rollout["hosts"] if host not in reached]
+    where = place(paused["point"], paused["number"])
+    asked = paused["waits_for"] == "approval"
+    if check_mode:
+        return {
+            **told("succeeded", f"{name} would pause {where}: {paused['why']}. Check mode: nothing was written.", failed=not asked),
+            "paused": paused,
+        }
+    lines = [f"{name} {'has paused' if asked else 'HALTED'} {where}: {paused['why']}."]
+    on_it = [*done, *rollout["left_alone"]]
+    if rollout.get("canary_at"):
+        lines.append(f"The canary is on {rollout['version']}: {rollout['canary_at']}. Nothing was undone.")
+    elif on_it:
+        lines.append(
+            f"{_count(on_it)} on {rollout['version']}, healthy and in traffic as before; still to come: {listed(coming)}. "
+            "Nothing was undone."
+        )
+    else:
+        lines.append("Nothing was touched.")
+    if failures:
+        lines.append(f"Out of traffic, failed within the budget of rolling_max_failures: {failures_sentence(failures)}")
+    go_on = "approve it and go on" if asked else "go on, once the way is open"
+    lines.append(f"To {go_on}, run the playbook promote; to undo it, the playbook rollback.")
+    return {**told("paused", *lines, failed=not asked), "paused": paused}
 
 
 def undo_story(
@@ -140,7 +176,14 @@ def status(
         lines.append(f"Lease: {held}, by {lease['owner']['name']} on {lease['owner'].get('controller')} since {lease['acquired']}")
     else:
         lines.append("Lease: free")
-    if known["journal"]:
+    waiting = known.get("waits")
+    if waiting:
+        yes = f" Approved by {waiting['approved_by']}." if waiting["approved_by"] else ""
+        lines.append(
+            f"Paused: {waiting['id']} to {waiting['version']}, {waiting['strategy']}, {place(waiting['point'], waiting['number'])} since "
+            f"{waiting['since']}, {waiting['why']}.{yes} Run the playbook promote to go on with it, or rollback to undo it."
+        )
+    elif known["journal"]:
         lines.append(
             f"Unfinished: {known['journal']['id']} to {known['journal']['version']}. Run the same command again to go on with it, or the "
             "playbook rollback to undo it."
@@ -201,4 +244,4 @@ def _count(hosts: list[str]) -> str:
 def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
     """An end: its outcome, whether the run fails, the lines, and who is left out of traffic."""
     # The next rollout owes the hosts that are left out the states they had before this one.
-    return {"outcome": outcome, "failed": failed, "lines": list(lines), "left_out": left_out or []}
+    return {"outcome": outcome, "failed": failed, "lines": list(lines), "left_out": left_out or [], "paused": {}}

@@ -14,6 +14,8 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .._domain.errors import Refused
+from .._domain import pauses
+from .._domain.gates import place
 from .._domain.plan import TO_UNDO, undo_plan
 from .times import compact, iso
 
@@ -169,6 +171,46 @@ def finish(journal: Journal, outcome: str, summary: Optional[Dict[str, Any]], no
             journal["id"], journal["service"], journal["outcome"], journal["finished"],
             ", by rollout %s" % journal["superseded_by"] if journal["superseded_by"] else "", outcome,
         )
+    )
+
+
+def pause(
+    journal: Journal, now: float, point: str, number: Optional[int], why: str, waits_for: str
+) -> Journal:
+    """The journal of a rollout that has stopped before `point` and is to be gone on with.
+
+    :raises Refused: it is finished.
+    """
+    details = {"point": point, "number": number, "why": why, "waits_for": waits_for}
+    return record(journal, now, event=pauses.PAUSED, details=details)
+
+
+def approve(journal: Optional[Journal], service: str, now: float, who: str, point: Optional[str], number: Optional[int]) -> Journal:
+    """The journal with the approval that it waits for.
+
+    :param journal: the unfinished one, None when there is none.
+    :param point: what is approved; None is whatever waits.
+    :raises Refused: nothing waits for it.
+    """
+    waiting = pauses.waits(journal)
+    if journal is None or waiting is None:
+        raise _nothing_to_approve(service, "no rollout has paused")
+    told = "rollout %s has paused %s" % (journal["id"], place(waiting["point"], waiting["number"]))
+    if waiting["waits_for"] != pauses.APPROVAL:
+        raise _nothing_to_approve(service, "%s and waits for no person: %s" % (told, waiting["why"]))
+    if waiting["approved_by"] is not None:
+        raise _nothing_to_approve(service, "%s, and %s has approved that already" % (told, waiting["approved_by"]))
+    if point is not None and (point, number) != (waiting["point"], waiting["number"]):
+        raise _nothing_to_approve(service, "%s, not %s" % (told, place(point, number)))
+    return record(
+        journal, now, event=pauses.APPROVED, details={"point": waiting["point"], "number": waiting["number"], "who": who}
+    )
+
+
+def _nothing_to_approve(service: str, found: str) -> Refused:
+    return Refused(
+        "Nothing of service %s waits for this approval: %s. Nothing was written. The playbook status shows what there is."
+        % (service, found)
     )
 
 

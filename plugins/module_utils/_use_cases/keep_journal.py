@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the lease and the journal of a service: begin, record, read and finish a rollout.
+"""Keep the lease and the journal of a service: begin, record, pause, approve, read and finish a rollout.
 
 Each action is one read-modify-write under the service's lock.  The order of the writes lets a crash between two
 of them lose nothing: the lease before what is done under it, a new journal before the one it inherits from is
@@ -17,16 +17,19 @@ import json
 from typing import Any, Dict, List, Optional
 
 from .._clock import Clock
-from .._domain.errors import DeployError, InvalidInput
+from .._domain import pauses
+from .._domain.errors import DeployError, InvalidInput, Refused
+from .._domain.gates import POINTS, VERDICT
 from .._journal import journal as journals
 from .._journal import lease as leases
+from .._journal import owner as owners
 from .._journal.store import Store
 
 TTL = 900
 KEEP = 50
 
 ARGUMENT_SPEC: Dict[str, Any] = {
-    "action": {"type": "str", "required": True, "choices": ["begin", "record", "read", "finish"]},
+    "action": {"type": "str", "required": True, "choices": ["begin", "record", "pause", "approve", "read", "finish"]},
     "service": {"type": "str", "required": True},
     "path": {"type": "path", "default": "/var/lib/zero_downtime"},
     "id": {"type": "str"},
@@ -53,6 +56,10 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "event": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
     "details": {"type": "dict"},
+    "point": {"type": "str", "choices": [*POINTS, VERDICT]},
+    "number": {"type": "int"},
+    "why": {"type": "str"},
+    "waits_for": {"type": "str", "choices": [pauses.APPROVAL, pauses.GATE]},
     "outcome": {"type": "str", "choices": list(journals.OUTCOMES)},
     "summary": {"type": "dict"},
     "history": {"type": "int", "default": 5},
@@ -62,6 +69,7 @@ CONSTRAINTS: Dict[str, Any] = {
     "required_if": [
         ("action", "begin", ("version", "strategy")),
         ("action", "record", ("id", "fence")),
+        ("action", "pause", ("id", "fence", "point", "why", "waits_for")),
         ("action", "finish", ("id", "fence", "outcome")),
     ],
 }
@@ -80,15 +88,15 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
     if check_mode and action == "begin":
         store.expect_writable()
     with store.writing(clock) if writes else store.reading(clock):
-        return {"begin": _begin, "record": _record, "finish": _finish}[action](store, params, check_mode, clock.now())
+        return ACTIONS[action](store, params, check_mode, clock.now())
 
 
 def _checked(params: Dict[str, Any]) -> Dict[str, Any]:
     """The options as plain data, as they will be read back from disk."""
-    if params["action"] == "begin" and not params["owner"]:
+    if params["action"] in ("begin", "approve") and not params["owner"]:
         raise InvalidInput(
-            "The option owner is missing: who begins the rollout. The action plugin of this module fills it in; "
-            "without the plugin it must be given. Nothing was touched."
+            "The option owner is missing: who %ss the rollout. The action plugin of this module fills it in; "
+            "without the plugin it must be given. Nothing was touched." % params["action"]
         )
     for name in ("version", "strategy"):
         if params["action"] == "begin" and not params[name].strip():
@@ -167,6 +175,42 @@ def _record(store: Store, params: Dict[str, Any], check_mode: bool, now: float) 
     }
 
 
+def _pause(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+    """Write down where the rollout has stopped and let the lease go; the journal stays unfinished."""
+    held = store.lease()
+    journal = _writable(store, held, params, check_mode, now)
+    later = journals.pause(journal, now, params["point"], params["number"], params["why"], params["waits_for"])
+    released = held
+    if _owned(held, params):
+        if not check_mode:
+            store.keep_journal(later)
+        released = _let_go(store, held, check_mode)
+    diff = journals.lines(journal, later)
+    diff = {"before": leases.line(held), "after": leases.line(released) + diff["after"]}
+    return dict(_finished(released, params, later, changed=True), diff=diff)
+
+
+def _approve(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+    """Write down who lets the rollout go on. Nobody holds the lease then, and nobody needs it for this."""
+    held = store.lease()
+    if held["owner"] is not None and not leases.expired(held, now):
+        raise Refused(
+            "Service %s is at work: its lease is held by %s. Nothing was written. Approve when that run has paused."
+            % (store.service, leases.held_by(held, now)),
+            holder=leases.told(held),
+        )
+    unfinished = _unfinished(store.journals())
+    later = journals.approve(
+        unfinished, store.service, now, owners.described(params["owner"]), params["point"], params["number"]
+    )
+    if not check_mode:
+        store.keep_journal(later)
+    return {
+        "changed": True, "id": later["id"], "lease": leases.told(held), "journal": later, "waits": pauses.waits(later),
+        "diff": journals.lines(unfinished, later),
+    }
+
+
 def _finish(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Give the journal its outcome and let the lease go."""
     held = store.lease()
@@ -229,15 +273,21 @@ def _read(store: Store, history: int, now: float) -> Dict[str, Any]:
     """What is known of the service; nothing is written."""
     held = store.lease()
     known = store.journals()
-    unfinished = [journal for journal in known if not journals.finished(journal)]
+    unfinished = _unfinished(known)
     done = [journal for journal in reversed(known) if journals.finished(journal)]
     return {
         "changed": False,
         "lease": dict(leases.told(held), expired=leases.expired(held, now)),
-        "journal": unfinished[-1] if unfinished else None,
+        "journal": unfinished,
+        "waits": pauses.waits(unfinished),
         "last": _last(known),
         "history": done[:history],
     }
+
+
+def _unfinished(known: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    """The newest of the journals (oldest first) that has no outcome."""
+    return next((journal for journal in reversed(known) if not journals.finished(journal)), None)
 
 
 def _writable(
@@ -268,3 +318,6 @@ def _owned(lease: Dict[str, Any], params: Dict[str, Any]) -> bool:
 def _next_fence(lease: Dict[str, Any], known: List[Dict[str, Any]]) -> int:
     """One more than any number given out; the journals remember when the lease's file was moved away."""
     return max([lease["fence"]] + [journal["fence"] for journal in known]) + 1
+
+
+ACTIONS = {"begin": _begin, "record": _record, "pause": _pause, "approve": _approve, "finish": _finish}

@@ -62,7 +62,7 @@ def commands(core):
 class Run:
     """One ansible-playbook; begins with its making, in a process group of its own."""
 
-    def __init__(self, line, log, environment):
+    def __init__(self, line, log, environment, directory):
         self.log = log
         with open(log, "wb") as out:
             self.process = subprocess.Popen(
@@ -71,7 +71,7 @@ class Run:
                 stdout=out,
                 stderr=out,
                 env=environment,
-                cwd=log.parent,
+                cwd=directory,
                 start_new_session=True,
             )
 
@@ -264,8 +264,12 @@ class Shop:
 
     # What is done
 
-    def start(self, playbook, *words, config=None, inventory=None, native=False, **variables):
-        """Start a playbook; a variable that is None is not given. `native`: with jinja2_native."""
+    def start(self, playbook, *words, config=None, inventory=None, native=False, home=None, **variables):
+        """Start a playbook; a variable that is None is not given.
+
+        :param native: with jinja2_native.
+        :param home: another controller, as far as it is one by its directories.
+        """
         places = {"demo_socket": str(self.fleet.socket), "demo_run": str(self.top), "demo_scripts": str(DEMO)}
         given = {name: value for name, value in {**places, **QUICK, **variables}.items() if value is not None}
         line = [str(self.bin / "ansible-playbook"), playbook, *words, "-e", json.dumps(given)]
@@ -275,16 +279,19 @@ class Shop:
             PATH=f"{self.bin}:{os.environ['PATH']}",
             ANSIBLE_COLLECTIONS_PATH=os.environ["ANSIBLE_COLLECTIONS_PATH"],
             ANSIBLE_CONFIG=str(config or DEMO / "ansible.cfg"),
-            ANSIBLE_HOME=str(self.fleet.work / "ansible"),
-            ANSIBLE_LOCAL_TEMP=str(self.fleet.work / "tmp"),
-            ANSIBLE_REMOTE_TMP=str(self.fleet.work / "tmp"),
+            ANSIBLE_HOME=str((home or self.fleet.work) / "ansible"),
+            ANSIBLE_LOCAL_TEMP=str((home or self.fleet.work) / "tmp"),
+            ANSIBLE_REMOTE_TMP=str((home or self.fleet.work) / "tmp"),
             ANSIBLE_PIPELINING="true",
             ANSIBLE_NOCOLOR="true",
             ANSIBLE_INJECT_FACT_VARS="false",
             ANSIBLE_JINJA2_NATIVE=str(native),
             PYTHONDONTWRITEBYTECODE="1",
         )
-        run = Run(line, self.directory / f"run-{len(list(self.directory.glob('run-*')))}.log", environment)
+        if home is not None:
+            environment["HOME"] = str(home)
+        log = self.directory / f"run-{len(list(self.directory.glob('run-*')))}.log"
+        run = Run(line, log, environment, home or log.parent)
         self.runs.append(run)
         return run
 
@@ -305,6 +312,10 @@ class Shop:
     def roll_back(self, *words, hosts="app1:app2:app3", **variables):
         """Run the playbook `rollback`."""
         return self.play("zero_downtime.deploy.rollback", *words, rollout_hosts=hosts, **variables)
+
+    def promote(self, *words, hosts="app1:app2:app3", **variables):
+        """Run the playbook `promote`."""
+        return self.play("zero_downtime.deploy.promote", *words, rollout_hosts=hosts, **variables)
 
 
 class Notes:

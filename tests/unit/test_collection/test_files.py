@@ -36,7 +36,7 @@ TASK_KEYWORDS = {
     "until", "vars", "when",
 }  # fmt: skip
 IMPURE = {
-    "ansible", "asyncio", "datetime", "http", "io", "multiprocessing", "os", "pathlib", "random", "requests", "shutil", "socket",
+    "ansible", "asyncio", "http", "io", "multiprocessing", "os", "pathlib", "random", "requests", "shutil", "socket",
     "ssl", "subprocess", "tempfile", "threading", "time", "urllib",
 }  # fmt: skip
 
@@ -109,6 +109,8 @@ def test_the_domain_is_pure(path):
     assert sorted({name.split(".")[0] for name in imports(path)} & IMPURE) == []
     # Its own package, and nothing further up.
     assert [name for name in imports(path) if name.startswith("..")] == []
+    # It may calculate with dates, and asks no clock.
+    assert re.findall(r"\.(?:now|today|utcnow)\(", path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

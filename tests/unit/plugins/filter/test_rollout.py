@@ -212,3 +212,27 @@ def test_the_plan_is_made_of_the_hosts_variables():
         {},
         options,
     )
+
+
+def test_a_gate_that_is_not_open_pauses():
+    assert rollout.rollout_paused({"state": "open", "why": ""}, "rollout") == {}
+    waiting = {"state": "waiting", "why": "waiting for approval: x"}
+    expected = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
+    assert rollout.rollout_paused(waiting, "batch", "2") == expected
+    assert rollout.rollout_paused({"state": "closed", "why": "frozen"}, "switch")["waits_for"] == "gate"
+    # A task that failed, or never came to an answer.
+    assert rollout.rollout_paused({"failed": True, "msg": "no such zone."}, "rollout", "")["why"] == "no such zone"
+    assert rollout.rollout_paused({}, "rollout")["waits_for"] == "gate"
+
+
+def test_a_paused_rollout_has_no_batch_that_did_not_come_to_its_end():
+    local = {"__rollout": PLANNED, "__rolling_reached": ["a"], "__rollout_paused": {"point": "batch"}}
+    assert rollout.rollout_unfinished({"localhost": local}) == []
+
+
+def test_the_problems_of_gates_as_yaml_reads_them():
+    import datetime
+
+    gates = [{"before": "rollout", "freeze": {"dates": [datetime.date(2026, 12, 24)]}}]
+    assert rollout.rollout_gate_problems(gates, "finish", "900") == []
+    assert "put it in quotes" in rollout.rollout_gate_problems([{"before": "batch", "freeze": {"from": 960}}], "finish", 900)[0]

@@ -26,7 +26,6 @@ CANARY = {
 
 def planned(made_fleet, before=None, **canary):
     hosts, pools, health = made_fleet
-    pools = [{**one, "capabilities": {"counters": True, **one["capabilities"]}} for one in pools]
     options = {**OPTIONS, "batches": [1, 2], "canary": {**CANARY, **canary}}
     return plan.rollout_plan(hosts, pools, health, before or {}, options)
 

@@ -39,6 +39,7 @@ CAN_ALL = Capabilities(
     fresh_health=True,
     cut=True,
     membership=True,
+    counters=True,
 ).as_dict()
 
 

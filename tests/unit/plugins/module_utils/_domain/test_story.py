@@ -48,6 +48,7 @@ def test_success():
         "failed": False,
         "lines": ["Rollout of shop to 2.0 succeeded: 2 hosts are on it, healthy and in traffic as before."],
         "left_out": [],
+        "paused": {},
     }
     told = end(rollout("a", left_alone=["b", "c"]))
     assert told["lines"] == [
@@ -265,3 +266,49 @@ def test_status():
     assert "Lease: expired, by kim on desk since 11:00" in story.status(
         "shop", [{**balancer, "members": []}], [], known
     )
+
+
+PAUSED = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
+SHUT = {**PAUSED, "why": "frozen", "waits_for": "gate"}
+
+
+def test_a_pause_for_a_person_is_no_failure():
+    told = end(rollout("a", "b", "c", left_alone=["d"], reached=["a"], paused=PAUSED))
+    assert (told["outcome"], told["failed"], told["paused"], told["left_out"]) == ("paused", False, PAUSED, [])
+    assert told["lines"] == [
+        "Rollout of shop to 2.0 has paused before batch 2: waiting for approval: x.",
+        "2 hosts are on 2.0, healthy and in traffic as before; still to come: b, c. Nothing was undone.",
+        "To approve it and go on, run the playbook promote; to undo it, the playbook rollback.",
+    ]
+
+
+def test_a_closed_gate_is_one():
+    told = end(rollout("a", "b", reached=["a"], paused=SHUT))
+    assert (told["outcome"], told["failed"]) == ("paused", True)
+    assert told["lines"][0] == "Rollout of shop to 2.0 HALTED before batch 2: frozen."
+    assert told["lines"][-1] == "To go on, once the way is open, run the playbook promote; to undo it, the playbook rollback."
+
+
+def test_a_pause_before_anything_was_touched_and_one_with_hosts_that_failed():
+    told = end(rollout("a", reached=[], paused={**PAUSED, "point": "rollout", "number": None}))
+    assert told["lines"][:2] == ["Rollout of shop to 2.0 has paused before the rollout: waiting for approval: x.", "Nothing was touched."]
+    told = end(rollout("a", "b", "c", reached=["a", "b"], paused=PAUSED), failures={"b": "disk full"})
+    assert told["lines"][1].startswith("1 host is on 2.0") and "b: disk full." in told["lines"][2]
+
+
+def test_a_pause_that_is_only_foretold():
+    told = end(rollout("a", reached=[], paused=PAUSED), check_mode=True)
+    assert told["lines"] == ["Rollout of shop to 2.0 would pause before batch 2: waiting for approval: x. Check mode: nothing was written."]
+    assert not told["failed"] and end(rollout("a", reached=[], paused=SHUT), check_mode=True)["failed"]
+
+
+def test_the_status_of_a_paused_one():
+    waits = {"id": "j2", "version": "3.0", "strategy": "rolling", **PAUSED, "since": "11:00", "approved_by": None}
+    known = {"lease": {"held": False}, "journal": {"id": "j2", "version": "3.0"}, "waits": waits, "history": []}
+    line = story.status("shop", [], [], known)[2]
+    assert line == (
+        "Paused: j2 to 3.0, rolling, before batch 2 since 11:00, waiting for approval: x. Run the playbook promote to go on with it, "
+        "or rollback to undo it."
+    )
+    known["waits"] = {**waits, "approved_by": "kim"}
+    assert " Approved by kim." in story.status("shop", [], [], known)[2]

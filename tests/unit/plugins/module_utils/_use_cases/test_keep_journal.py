@@ -379,6 +379,96 @@ def test_a_missing_permission_is_told_in_check_mode_too(shop):
             shop.begin(check_mode=check_mode)
 
 
+WAITS = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
+
+
+def paused(shop, **options):
+    begun = shop.begin()
+    shop.record(begun, event="planned", before={"a": 1})
+    return begun, shop("pause", id=begun["id"], fence=begun["fence"], **{**WAITS, **options})
+
+
+def test_a_pause_lets_the_lease_go_and_leaves_the_journal_unfinished(shop):
+    begun, done = paused(shop)
+    assert done["changed"] and not done["lease"]["held"] and "paused" in done["diff"]["after"]
+    known = shop("read")
+    assert known["journal"]["outcome"] is None and known["journal"]["events"][-1]["details"] == WAITS
+    waits = known["waits"]
+    assert (waits["id"], waits["point"], waits["number"], waits["approved_by"]) == (begun["id"], "batch", 2, None)
+    with pytest.raises(Refused):
+        shop.record(begun, event="late")
+
+
+def test_somebody_else_approves_and_goes_on(shop):
+    begun, _done = paused(shop)
+    approved = shop("approve", owner=ALEX)
+    assert approved["changed"] and approved["waits"]["approved_by"] == "alex on c2 (process 11)"
+    again = shop.begin(ALEX)
+    assert again["resumed"] and again["id"] == begun["id"] and again["journal"]["before"] == {"a": 1}
+    assert again["journal"]["events"][-1]["details"] == {"point": "batch", "number": 2, "who": "alex on c2 (process 11)"}
+    shop.record(again, event="batch_begun")
+    assert shop("read")["waits"] is None
+
+
+def test_an_approval_of_what_does_not_wait_is_refused(shop):
+    def refused(words, **options):
+        before = shop.files()
+        with pytest.raises(Refused, match=words):
+            shop("approve", owner=ALEX, **options)
+        assert shop.files() == before
+
+    refused("no rollout has paused")
+    assert not os.path.exists(shop.path)
+    begun, _done = paused(shop)
+    refused("paused before batch 2, not before batch 3", point="batch", number=3)
+    refused("paused before batch 2, not before the switch", point="switch")
+    shop("approve", owner=ALEX, point="batch", number=2)
+    refused("alex on c2 .* has approved that already")
+    again = shop.begin(ALEX)
+    refused("its lease is held by alex on c2")
+    shop.record(again, event="planned")
+    shop.clock.time += 1000
+    # Nobody holds it any more, and what was cut off waits for nothing.
+    refused("no rollout has paused")
+    shop.finish(again)
+    refused("no rollout has paused")
+    begun, _done = paused(shop, waits_for="gate", why="frozen")
+    refused("waits for no person: frozen")
+
+
+def test_an_approval_needs_somebody(shop):
+    paused(shop)
+    with pytest.raises(InvalidInput, match="who approves the rollout"):
+        shop("approve")
+
+
+def test_another_version_takes_the_place_of_a_paused_one_and_its_approval_is_void(shop):
+    paused(shop)
+    shop("approve", owner=ALEX)
+    other = shop.begin(ALEX, version="3")
+    assert not other["resumed"] and other["journal"]["events"] == [] and other["journal"]["before"] == {"a": 1}
+    assert shop("read")["waits"] is None
+
+
+def test_who_lost_the_lease_cannot_pause(shop):
+    begun = shop.begin()
+    shop.begin(ALEX, take_over=True)
+    before = shop.files()
+    with pytest.raises(Refused, match="number 2 is held by alex"):
+        shop("pause", id=begun["id"], fence=begun["fence"], **WAITS)
+    assert shop.files() == before
+
+
+def test_check_mode_pauses_and_approves_nothing(shop):
+    begun = shop.begin(check_mode=True)
+    assert shop("pause", id=begun["id"], fence=begun["fence"], check_mode=True, **WAITS)["changed"]
+    assert not os.path.exists(shop.path)
+    paused(shop)
+    before = shop.files()
+    assert shop("approve", owner=ALEX, check_mode=True)["waits"]["approved_by"]
+    assert shop.files() == before
+
+
 BEGINNER = """
 import json, sys
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
