@@ -26,11 +26,12 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
     pass_gates,
     read_pool,
     set_members,
+    split_traffic,
 )
 
 # Not for the filters: Ansible's main process loads this file when it reads a play, and each task's worker, a fork of it, then
 # finds imported what it would import anew. Measured: 12 to 27 ms of every task that talks to a balancer, a host or the journal.
-IMPORTED_FOR_WORKERS = (check_health, keep_journal, pass_gates, read_pool, set_members)
+IMPORTED_FOR_WORKERS = (check_health, keep_journal, pass_gates, read_pool, set_members, split_traffic)
 
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
 
@@ -171,23 +172,6 @@ def rollout_canary_decision(judged: dict[str, Any], policy: str, waited: Any, lo
     return {**made, "watched": float(waited)}
 
 
-def rollout_split_groups(step: dict[str, Any], before: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The groups of `traffic_split` for a step of a canary: hosts of a group share as their own weights have it.
-
-    :param before: of the plan.
-    """
-    known = next(iter(before["balancers"].values()))
-    return {
-        name: {
-            "members": members,
-            "share": step["shares"][name],
-            "weights": {member: known[member]["weight"] for member in members if member in known},
-        }
-        for name, members in step["members"].items()
-        if members
-    }
-
-
 def rollout_without(before: dict[str, dict[str, Any]], members: list[str]) -> dict[str, dict[str, Any]]:
     """States to go back to, but that these members are out of traffic.
 
@@ -317,7 +301,6 @@ class FilterModule:
             "rollout_promotion": pauses.promotion,
             "rollout_seen": rollout_seen,
             "rollout_so_far": pauses.so_far,
-            "rollout_split_groups": rollout_split_groups,
             "rollout_states_before": plan.states_before,
             "rollout_sentence": story.failures_sentence,
             "rollout_story": rollout_story,

@@ -132,7 +132,7 @@ class Envoy(Balancer):
     def _since(self) -> str:
         """When Envoy was started: nothing else of it that can be asked for does not change by itself."""
         answer = self.api.ask("GET", STARTED)
-        found = re.search(r'BootstrapConfigDump", *"last_updated": *"([^"]+)"', answer.text)
+        found = re.search(r'BootstrapConfigDump",\s*"last_updated":\s*"([^"]+)"', answer.text)
         return found.group(1) if found else "unknown"  # `allow_paths` need not allow it
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:

@@ -96,7 +96,9 @@ def _percent(asked: Any, where: str) -> float:
         number = 0.0
     # The baseline takes as much as the canary, and somebody serves the rest.
     if not 0 < number <= 50:
-        raise InvalidInput(f"{where} is a share of the traffic above 0 and up to 50 percent, because the baseline gets as much; not {asked!r}.")
+        raise InvalidInput(
+            f"{where} is a share of the traffic above 0 and up to 50 percent, because the baseline gets as much; not {asked!r}."
+        )
     return number
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import canary
 from .errors import InvalidInput
+from .split_plan import split_problems
 
 STEP_BEGUN, STEP_PASSED, PROMOTED = "canary_step_begun", "canary_step_passed", "canary_promoted"
 
@@ -31,17 +32,19 @@ def plan_part(
     order: list[str],
     targets: list[dict[str, Any]],
     balancers: list[dict[str, Any]],
+    before: dict[str, Any],
     there: list[str],
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """The steps of a canary over the hosts that a rollout deploys to.
 
     :param order: those hosts, in order; who was in an unfinished canary comes first.
+    :param before: as the plan has it.
     :param there: who runs the version already and is in traffic: in the canary of an unfinished rollout.
     :param options: ``steps``, ``max_load`` (percent), ``passed`` (steps), ``metrics``.
-    :return: ``groups`` (its batches of hosts), ``steps`` (as :func:`.canary.parts` has them, with ``members`` by group for
-        `traffic_split`), ``todo`` (by batch, the numbers of its steps that have not passed), ``there`` (of its hosts, who need no
-        deployment), ``hosts``, and ``problems``.
+    :return: ``groups`` (its batches of hosts), ``steps`` (as :func:`.canary.parts` has them, with ``members`` by group and
+        ``split``, the groups of `traffic_split`), ``todo`` (by batch, the numbers of its steps that have not passed),
+        ``there`` (of its hosts, who need no deployment), ``hosts``, and ``problems``.
     """
     try:
         steps = canary.steps(options["steps"], len(order))
@@ -51,6 +54,7 @@ def plan_part(
     parts = canary.parts(order, steps)
     for part in parts:
         part["members"] = {name: [member_of[host] for host in part[name]] for name in ("canary", "baseline", "rest")}
+        part["split"] = _split(part, before)
     hosts = parts[-1]["canary"]
     known = {*there}
     return {
@@ -59,7 +63,21 @@ def plan_part(
         "todo": [[n for n in numbers if n >= options["passed"]] for numbers in canary.steps_of_group(steps)],
         "there": [host for host in hosts if host in known],
         "hosts": hosts,
-        "problems": [*_overloaded(parts, len(order), options), *_unseen(balancers, steps, options)],
+        "problems": [*_overloaded(parts, len(order), options), *_unseen(balancers, steps, options), *_unsplit(balancers, parts, options)],
+    }
+
+
+def _split(part: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The groups of `traffic_split`; within a group members share as their own weights have it."""
+    known = next(iter(before["balancers"].values()), {})
+    return {
+        name: {
+            "members": members,
+            "share": part["shares"][name],
+            "weights": {member: max(1, known[member]["weight"]) for member in members if member in known},
+        }
+        for name, members in part["members"].items()
+        if members and part["shares"]
     }
 
 
@@ -71,9 +89,9 @@ def _overloaded(parts: list[dict[str, Any]], total: int, options: dict[str, Any]
             load = share / len(part[name]) * total
             if load > most + 0.5:
                 return [
-                    f"With {part['text']}, each of the {len(part[name])} hosts in group {name} would carry {load:.0f} % of the traffic that it has "
-                    f"when all {total} share it, more than canary_max_load ({most:g} %). Give the canary more of the traffic, say `hosts` without "
-                    "`traffic`, or raise canary_max_load if the hosts can carry it."
+                    f"With {part['text']}, each of the {len(part[name])} hosts in group {name} would carry {load:.0f} % of the traffic "
+                    f"that it has when all {total} share it, more than canary_max_load ({most:g} %). Give the canary more of the traffic, "
+                    "say `hosts` without `traffic`, or raise canary_max_load if the hosts can carry it."
                 ]
     return []
 
@@ -90,12 +108,18 @@ def _unseen(balancers: list[dict[str, Any]], steps: list[canary.Step], options: 
         where = f"Balancer {balancer['name']}: provider {balancer['provider']}"
         if balancer["capabilities"]["weight_range"] is None and any(step.traffic is not None for step in steps):
             problems.append(
-                f"{where} has no weights, or none as it is configured, so a canary cannot get a share of the traffic there. Say `hosts` and no "
-                "`traffic` in canary_steps: each host gets what the others get."
+                f"{where} has no weights, or none as it is configured, so a canary cannot get a share of the traffic there. Say `hosts` "
+                "and no `traffic` in canary_steps: each host gets what the others get."
             )
         if counted and not balancer["capabilities"].get("counters"):
             problems.append(
-                f"{where} does not count requests and errors by member, so canary_metrics cannot take them from there. Name another source: "
-                "Prometheus, a command or a file."
+                f"{where} does not count requests and errors by member, so canary_metrics cannot take them from there. Name another "
+                "source: Prometheus, a command or a file."
             )
     return problems
+
+
+def _unsplit(balancers: list[dict[str, Any]], parts: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:
+    """What a split would refuse later: members in traffic that the rollout does not reach, above all."""
+    weighed = [balancer for balancer in balancers if balancer["capabilities"]["weight_range"]]
+    return split_problems(weighed, [part["split"] for part in parts if part["split"]], options.get("split") or {}, "traffic_")

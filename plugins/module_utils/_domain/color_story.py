@@ -100,7 +100,8 @@ def _failed(name: str, plan: dict[str, Any], now: dict[str, Any], failures: dict
         return told("rolled_back", *lines, failed=True)
     why = back.get("problem") or failures_sentence(failures) or "the way back ended before it was done, see above"
     lines.append(
-        f"NOT switched back, look at it now: {why} The playbook status tells who has the traffic. Mend {live}, then run the playbook rollback."
+        f"NOT switched back, look at it now: {why} The playbook status tells who has the traffic. Mend {live}, then run the playbook "
+        "rollback."
     )
     return told("rollback_failed", *lines, failed=True)
 

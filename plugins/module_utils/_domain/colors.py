@@ -58,8 +58,8 @@ def find(
 def _not_two(missing: list[str], colors: list[str]) -> str:
     if missing:
         return (
-            f"Nothing tells which colour {listed(missing)} {'has' if len(missing) == 1 else 'have'}. Set blue_green_color where a colour is a group "
-            "of hosts, or blue_green_members where each host has an instance of both."
+            f"Nothing tells which colour {listed(missing)} {'has' if len(missing) == 1 else 'have'}. Set blue_green_color where a colour "
+            "is a group of hosts, or blue_green_members where each host has an instance of both."
         )
     said = listed(colors) or "none"
     return f"Blue-green takes two colours, and the hosts have {len(colors)}: {said}. Does rollout_hosts reach both of them?"

@@ -103,12 +103,18 @@ def _lacking(metric: Metric, canary: Side, baseline: Side) -> Tuple[str, bool]:
     ours, theirs = size(canary), size(baseline)
     what = "requests" if metric.kind == ERRORS else "samples"
     if isinstance(canary, Values) and isinstance(baseline, Values) and (canary.negative or baseline.negative):
-        return f"{canary.negative + baseline.negative} of its values are below 0, and ratios of such make no sense", False
+        return (
+            f"{canary.negative + baseline.negative} of its values are below 0, and ratios of such make no sense",
+            False,
+        )
     if not ours or not theirs:
         where = "either side" if ours == theirs else "the canary" if theirs else "the baseline"
         return f"there are no {what} on {where}", True
     if min(ours, theirs) < metric.minimum:
-        return f"there are {ours:,} {what} on the canary and {theirs:,} on the baseline, and each needs {metric.minimum:,}", False
+        return (
+            f"there are {ours:,} {what} on the canary and {theirs:,} on the baseline, and each needs {metric.minimum:,}",
+            False,
+        )
     return "", False
 
 

@@ -85,12 +85,16 @@ def _wrong(metric: Metric) -> list[str]:
     if metric.kind == ERRORS and metric.direction != UP:
         wrong.append("direction is for samples alone: fewer errors are never worse")
     if metric.direction != UP and metric.allowed >= 1:
-        wrong.append(f"allowed_increase: values that may fall by {metric.allowed:.0%} cannot fall too far; expected less than 100%")
+        wrong.append(
+            f"allowed_increase: values that may fall by {metric.allowed:.0%} cannot fall too far; expected less than 100%"
+        )
     if metric.tolerated is not None:
         if metric.direction == EITHER:
             wrong.append("tolerated: nothing is on the good side where either direction is bad")
         elif metric.kind == ERRORS and not 0 <= metric.tolerated < 1:
-            wrong.append(f"tolerated: expected a rate of errors from 0 to below 1, such as 0.001, found {metric.tolerated:g}")
+            wrong.append(
+                f"tolerated: expected a rate of errors from 0 to below 1, such as 0.001, found {metric.tolerated:g}"
+            )
         elif not 0 <= metric.tolerated < math.inf:
             wrong.append(f"tolerated: expected a number, 0 or more, found {metric.tolerated:g}")
     return wrong

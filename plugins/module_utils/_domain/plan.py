@@ -37,7 +37,8 @@ def rollout_plan(
         ``on_drain_timeout``, ``warmup``, ``accept_errors``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user
         has a hook that undoes); for a canary also ``canary``, see :func:`.canary_plan.plan_part`.
     :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
-        ``there`` (those of the hosts that need no deployment), ``before``, ``canary``, and ``problems``: sentences that speak against beginning.
+        ``there`` (those of the hosts that need no deployment), ``before``, ``canary``, and ``problems``: sentences that speak against
+        beginning.
     """
     watched = options.get("canary") or {}
     before = _before(targets, balancers, health, known_before)
@@ -60,7 +61,8 @@ def rollout_plan(
         if watched and hosts:
             current = {host["name"] for host in health if _on_version(host, options["version"])}
             there = [t["host"] for t in targets if t["host"] in current and _in_traffic(t["member"], seen)]
-            part = plan_part(hosts, targets, balancers, there, watched)
+            split = {key: options[key] for key in ("health", "accept_errors") if key in options}
+            part = plan_part(hosts, targets, balancers, before, there, {**watched, "split": split})
             problems += part.pop("problems")
             sizes = [len(group) for group in part["groups"]]
         sizes += batch_sizes(options["batches"], len(hosts) - sum(sizes))

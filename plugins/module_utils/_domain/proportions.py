@@ -101,10 +101,8 @@ def evidence(canary: Counts, baseline: Counts, allowed: float, tolerated: float)
 
     if not canary.errors or not baseline.requests:
         return 1.0
-    return max(
-        Errors(canary, baseline).as_many(1 + allowed),
-        float(binom.sf(canary.errors - 1, canary.requests, tolerated)),
-    )
+    more = Errors(canary, baseline).as_many(1 + allowed)
+    return max(more, float(binom.sf(canary.errors - 1, canary.requests, tolerated))) if tolerated else more
 
 
 def highest_rate(side: Counts, level: float) -> float:

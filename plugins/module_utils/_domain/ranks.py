@@ -17,11 +17,13 @@ from typing import Any, Callable, Sequence
 UP, DOWN, EITHER = "up", "down", "either"
 # Below so many values on a side, ties make the approximation surer than the exact chances are.
 FEWEST = 8
-# Up to so many on both sides, and without ties, the chances are counted out; above, the normal approximation is as good.
-EXACT = 50
+# Up to so many on both sides, and without ties, the chances are counted out; above, the normal approximation is as good,
+# and errs towards no alarm where chances are small.
+EXACT = 20
 # So many values on a side are enough for any change that matters; of more, every second, third … is taken.
 MOST = 2000
-_PRECISION = 1e-4
+_PRECISION = 1e-3  # of an interval's ends, relative
+_LARGEST = 700.0  # logarithm of a number
 
 
 def thinned(values: Sequence[float]) -> Sequence[float]:
@@ -84,9 +86,7 @@ def ratio(canary: Sequence[float], baseline: Sequence[float]) -> float | None:
     return float(middle) if numpy.isfinite(middle) else None
 
 
-def interval(
-    canary: Sequence[float], baseline: Sequence[float], level: float
-) -> tuple[float | None, float | None]:
+def interval(canary: Sequence[float], baseline: Sequence[float], level: float) -> tuple[float | None, float | None]:
     """The ratios that a test at `level` on either side does not rule out.
 
     The lower end is 0 when there is none, and None when any number is too low; the upper end is None when there is none.
@@ -95,23 +95,24 @@ def interval(
 
     ratios = _ratios(canary, baseline)
     seen = ratios[numpy.isfinite(ratios) & (ratios > 0)]
-    bottom, top = (float(seen.min()) / 2, float(seen.max()) * 2) if seen.size else (1.0, 1.0)
+    # Logarithms: of values that are worlds apart the ratios' product is no number any more.
+    bottom, top = (math.log(seen.min()) - 1, math.log(seen.max()) + 1) if seen.size else (0.0, 0.0)
 
     def end(still: Callable[[Sequence[float]], bool]) -> float | None:
         """The first ratio at which `still` no longer holds of the multiplied baseline."""
 
-        def holds(number: float) -> bool:
-            return still([number * value for value in baseline])
+        def holds(log: float) -> bool:
+            return still([math.exp(min(log, _LARGEST)) * value for value in baseline])
 
         if not holds(bottom):
             return 0.0
         if holds(top):
             return None
         low, high = bottom, top
-        while high / low > 1 + _PRECISION:
-            middle = math.sqrt(low * high)
+        while high - low > _PRECISION:
+            middle = (low + high) / 2
             low, high = (middle, high) if holds(middle) else (low, middle)
-        return math.sqrt(low * high)
+        return math.exp(min((low + high) / 2, _LARGEST))
 
     return (
         end(lambda scaled: surprise(canary, scaled, "greater") <= level),
@@ -123,5 +124,5 @@ def _ratios(canary: Sequence[float], baseline: Sequence[float]) -> Any:
     """Of every pair, in one array."""
     import numpy
 
-    with numpy.errstate(divide="ignore", invalid="ignore"):
+    with numpy.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return numpy.divide.outer(numpy.asarray(canary, float), numpy.asarray(baseline, float))

@@ -8,8 +8,8 @@ chance of a false alarm is a budget for the whole watch, and a function says how
 fraction of the watch (alpha spending: Lan and DeMets, Discrete sequential boundaries for clinical trials, Biometrika
 70, 1983, 659-663; in calendar time: the same, Statistics in Medicine 8, 1989, 1191-1198).
 
-The function here spends half of the budget evenly over the watch (Kim and DeMets, Biometrika 74, 1987, 149-154, with
-exponent 1), so that a bad release is found within seconds, and keeps half for the last look, so that a small change is
+The function here spends a tenth of the budget evenly over the watch (Kim and DeMets, Biometrika 74, 1987, 149-154, with
+exponent 1), so that a bad release is found within seconds, and keeps the rest for the last look, so that a small change is
 found by all the data.  A look's test is made at the level of what the look spends: by the union bound the whole watch
 then raises a false alarm at most as often as the budget says, however the looks depend on each other.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KEPT = 0.5  # the part of a budget that the last look alone may spend
+KEPT = 0.9  # the part of a budget that the last look alone may spend
 
 
 def spent_by(fraction: float, budget: float) -> float:

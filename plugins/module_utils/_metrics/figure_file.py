@@ -48,7 +48,9 @@ class FigureFile(Source):
         values = [value for entry in entries for value in values_of(_samples(entry), where)]
         given = self._given.get(group, 0)
         if len(values) < given:
-            raise Unreachable(f"{self._path} has fewer samples of the {group} than before ({len(values)} instead of {given}).")
+            raise Unreachable(
+                f"{self._path} has fewer samples of the {group} than before ({len(values)} instead of {given})."
+            )
         self._given[group] = len(values)
         return Reading(values=values[given:])
 

@@ -49,7 +49,9 @@ class Prometheus(Source):
                 f"found {', '.join(f'`{name}`' for name in sorted(given)) or 'none of them'}. Nothing was watched."
             )
         self._queries = {name: str(options[name]) for name in names}
-        self._api = HttpApi.of("Prometheus", {**options, "url": options["url"]})
+        if options.get("password") and options.get("token"):
+            raise InvalidInput("Prometheus: `password` or `token`, not both. Nothing was watched.")
+        self._api = HttpApi.of("Prometheus", options)
         if options.get("token"):
             self._api.headers["Authorization"] = f"Bearer {options['token']}"
         self._every = options.get("every") or max([interval, *map(longest_range, self._queries.values())])
@@ -63,7 +65,8 @@ class Prometheus(Source):
         if elapsed < self._due - 0.1 * self._every:
             return {group: Reading() for group in groups}
         readings = {
-            group: Reading(values=list(self._ask("query", group, members).values())) for group, members in groups.items()
+            group: Reading(values=list(self._ask("query", group, members).values()))
+            for group, members in groups.items()
         }
         self._due = elapsed + self._every
         return readings

@@ -60,14 +60,11 @@ ARGUMENT_SPEC: Dict[str, Any] = {
                             "ca_path": {"type": "path"},
                             "timeout": {"type": "float", "default": 5.0},
                         },
-                        "mutually_exclusive": [["password", "token"]],
-                        "required_together": [["username", "password"]],
                     },
                     "command": {"type": "list", "elements": "str"},
                     "file": {"type": "path"},
                 },
-                "mutually_exclusive": [["balancers", "prometheus", "command", "file"]],
-                "required_one_of": [["balancers", "prometheus", "command", "file"]],
+                # That it is exactly one is checked below: Ansible's own check takes a source that two metrics share for wrong.
             },
             "allowed_increase": {"type": "str", "required": True},
             "tolerated": {"type": "float"},
@@ -126,7 +123,11 @@ def analyse(params: dict[str, Any], clock: Clock, read: ReadPool) -> dict[str, A
     if result["verdict"] != PASS and params["on_failure"] == "fail":
         raise DeployError(
             f"{result['sentence']} Nothing was changed by this analysis. "
-            + ("Undo the canary." if result["verdict"] == FAIL else "Do not promote the canary on this: watch longer, or look yourself."),
+            + (
+                "Undo the canary."
+                if result["verdict"] == FAIL
+                else "Do not promote the canary on this: watch longer, or look yourself."
+            ),
             **result,
         )
     return result
@@ -171,7 +172,9 @@ def check_pace(params: dict[str, Any]) -> None:
     if not (interval > 0 and math.isfinite(interval)):
         raise InvalidInput(f"interval: expected seconds above 0, found {interval:g}. Nothing was watched.")
     if not 0 < alarms <= 0.5:
-        raise InvalidInput(f"false_alarms: expected a chance above 0 and up to 0.5, such as 0.02, found {alarms:g}. Nothing was watched.")
+        raise InvalidInput(
+            f"false_alarms: expected a chance above 0 and up to 0.5, such as 0.02, found {alarms:g}. Nothing was watched."
+        )
 
 
 def open_feeds(params: dict[str, Any], groups: Groups, judge: Judge, read: ReadPool) -> List[Feed]:
@@ -182,7 +185,13 @@ def open_feeds(params: dict[str, Any], groups: Groups, judge: Judge, read: ReadP
     feeds: List[Feed] = []
     counted: List[Case] = []
     for asked, case in zip(params["metrics"], judge.cases):
-        if asked["source"].get("balancers"):
+        given = sorted(kind for kind, value in asked["source"].items() if value)
+        if len(given) != 1:
+            raise InvalidInput(
+                f"Metric {case.metric.name}: expected one source of {', '.join(sorted(asked['source']))}, "
+                f"found {' and '.join(given) or 'none'}. Nothing was watched."
+            )
+        if given == ["balancers"]:
             _check_balancers(params, case.metric)
             counted.append(case)
         else:
@@ -210,9 +219,7 @@ def _open(asked: dict[str, Any], metric: Metric, params: dict[str, Any]) -> Sour
         return Prometheus(asked["prometheus"], metric.kind, interval, whole)
     if asked.get("command"):
         return Command(asked["command"], metric.kind, interval, whole)
-    if asked.get("file"):
-        return FigureFile(asked["file"], metric.kind)
-    raise InvalidInput(f"Metric {metric.name}: its source is not given. Nothing was watched.")
+    return FigureFile(asked["file"], metric.kind)
 
 
 def looks(watch: float, interval: float) -> Iterator[float]:
@@ -325,5 +332,3 @@ def _remarks_on_case(case: Case) -> Iterator[str]:
             f"{name}: the canary had {ours:,} requests and the baseline {theirs:,} ({percent(ours / (ours + theirs))} of both); "
             "they are to take the same share of the traffic at the same time."
         )
-
-

@@ -31,7 +31,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
         balancer = open_balancer(entry)
         seen = balancer.members(params["pool"])
         members = [member.as_dict() for member in seen]
-        if params.get("counters"):
+        if params["counters"]:
             counted = _counters(name, balancer, params["pool"])
             for member in members:
                 member["counters"] = counted[member["name"]].as_dict() if member["name"] in counted else None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,8 @@ class App:
     """One member's process.
 
     It answers every path with its name; ``/hold`` only once :attr:`gate` is open; ``/health`` with 200 while it is
-    healthy.  ``broken`` answers 500 to everything, ``kill`` makes its port refuse connections.
+    healthy.  ``broken`` answers 500 to everything, ``kill`` makes its port refuse connections.  ``fault`` is what goes wrong with
+    everything but checks: the connection is closed (`close`) or reset (`reset`) instead of an answer, or amid it (`cut`).
     """
 
     def __init__(self, name: str) -> None:
@@ -26,6 +28,7 @@ class App:
         self.gate = threading.Event()
         self.health = 200
         self.broken = False
+        self.fault = ""
         self.switch: Path | None = None
         self.checks = 0
         self.served = 0
@@ -64,6 +67,9 @@ class App:
                     app.count()
                     if self.path == "/hold":
                         app.hold()
+                    elif app.fault:
+                        self.fail()
+                        return
                 body = app.name.encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -71,6 +77,17 @@ class App:
                 self.wfile.write(body)
 
             do_POST = do_GET
+
+            def fail(self) -> None:
+                self.close_connection = True
+                if app.fault == "cut":
+                    self.send_response(200)
+                    self.send_header("Content-Length", "1000")
+                    self.end_headers()
+                    self.wfile.write(b"half of it")
+                elif app.fault == "reset":
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
 
             def log_message(self, *args: object) -> None:
                 pass

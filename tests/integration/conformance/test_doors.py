@@ -73,7 +73,8 @@ class Site:
 
     @staticmethod
     def _task(task):
-        task = {f"{NAME}.{key}" if key.startswith("pool_") else key: value for key, value in task.items()}
+        ours = ("pool_", "traffic_")
+        task = {f"{NAME}.{key}" if key.startswith(ours) else key: value for key, value in task.items()}
         return {"name": "A task", "ignore_errors": True, **task}
 
     def entries(self, **second):
@@ -323,6 +324,80 @@ def test_a_switch_is_turned_on_the_members_own_host(site, apps):
         {"zero_downtime.deploy.member_switch": {"file": str(apps["m1"].switch), "state": "out"}}, hosts="m1"
     )
     assert (alone["changed"], alone["state"]) == (True, "out") and apps["m1"].switch.exists()
+
+
+BLUE_GREEN = {"blue": {"members": ["m1", "m2"], "share": 100}, "green": {"members": ["m3", "m4"], "share": 0}}
+GREEN_BLUE = {"blue": {"members": ["m1", "m2"], "share": 0}, "green": {"members": ["m3", "m4"], "share": 100}}
+
+
+def split(site, balancers=None, **options):
+    """A task of the module zero_downtime.deploy.traffic_split."""
+    return {"traffic_split": {"balancers": balancers or site.entries(), "pool": "app", **options}}
+
+
+def test_a_split_reaches_balancers_of_several_hosts_and_goes_back(site):
+    (promised,) = site.play(split(site, groups=BLUE_GREEN), check=True, diff=True)
+    assert site.states("m3") == ["enabled", "enabled"]
+    blue, switched, again = site.play(
+        split(site, groups=BLUE_GREEN), split(site, groups=GREEN_BLUE), split(site, groups=GREEN_BLUE), diff=True
+    )
+    assert promised["diff"] == blue["diff"] and [promised["changed"], again["changed"]] == [True, False]
+    assert site.states() == ["disabled", "disabled"] and site.states("m3") == ["enabled", "enabled"]
+    assert [balancer["shares"] for balancer in switched["balancers"]] == [{"blue": 0.0, "green": 100.0}] * 2
+    # What was before is what was before the members were made ready, too.
+    assert switched["before"]["lb2"]["m3"] == {"state": "disabled", "weight": 100}
+    assert switched["balancers"][0]["members"][2]["waited"]["for"] == "fresh health" and switched["seconds"] > 0
+    (back,) = site.play(split(site, before=switched["before"], health="none"))
+    assert back["changed"] and site.states() == ["enabled", "enabled"] and site.states("m3") == ["disabled", "disabled"]
+
+
+def test_a_split_in_the_controllers_process_and_as_a_module_are_the_same(site):
+    here = [{**entry, "name": entry["host"]} for entry in site.entries()]
+    for entry in here:
+        del entry["host"]
+    in_process, _back, as_module = site.play(
+        split(site, here, groups=BLUE_GREEN),
+        split(site, here, groups={"all": {"members": ["m1", "m2", "m3", "m4"]}}),
+        {**split(site, here, groups=BLUE_GREEN), "delegate_to": "lb1"},
+    )
+    for result in (in_process, as_module):
+        assert result.pop("seconds") > 0 and all(balancer.pop("seconds") for balancer in result["balancers"])
+        assert all(member["before"].pop("last_check") for b in result["balancers"] for member in b["members"])
+        assert all(member["after"].pop("last_check") or True for b in result["balancers"] for member in b["members"])
+        assert all(member["after"].pop("health") for b in result["balancers"] for member in b["members"])
+    assert plain(in_process) == plain(as_module)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_when_one_host_cannot_be_made_ready_no_host_switches(site, first):
+    site.play(split(site, groups=BLUE_GREEN))
+    site.lb2.ask("disable health app/m3")
+    before = [rig.written() for rig in (site.lb1, site.lb2)]
+    entries = site.entries() if first else site.entries()[::-1]
+    (failed,) = site.play(split(site, entries, groups=GREEN_BLUE))
+    assert "no health check for m3" in failed["msg"] and "Balancer lb1 is as it was before." in failed["msg"]
+    assert [rig.written() for rig in (site.lb1, site.lb2)] == before
+
+
+def test_a_host_that_fails_after_it_was_made_ready_is_put_back_to_before_that(site, apps):
+    site.play(split(site, groups=BLUE_GREEN))
+    before = [rig.written() for rig in (site.lb1, site.lb2)]
+    client = bound_to(site.lb2.port, "m1")
+    slow = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    (failed,) = site.play(split(site, groups=GREEN_BLUE, wait=True, drain_timeout=0.5))
+    assert "Balancer lb2, pool app: after" in failed["msg"] and "still requests in flight (m1: 1)" in failed["msg"]
+    assert "Balancer lb1 is as it was before." in failed["msg"]
+    assert [rig.written() for rig in (site.lb1, site.lb2)] == before
+    apps["m1"].gate.set()
+    assert slow.ended().result == "m1"
+
+
+def test_counters_come_from_several_hosts(site):
+    bound_to(site.lb2.port, "m1")
+    (told,) = site.play({"pool_info": {"balancers": site.entries(), "pool": "app", "counters": True}})
+    one, two = (balancer["members"][0]["counters"] for balancer in told["balancers"])
+    assert (one["requests"], one["errors"]) == (0, 0) and two["requests"] > 0 and one["since"] != two["since"]
 
 
 def test_async_is_refused_rather_than_ignored(site):

@@ -24,7 +24,13 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load, bound_to
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    POOL,
+    read,
+    set_pool,
+    split_pool,
+    until,
+)
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.envoy import ASSIGNMENT
 
 ALL = ["m1", "m2", "m3", "m4"]
@@ -424,3 +430,18 @@ def test_a_write_that_has_no_effect_is_found_by_reading_back(rig, monkeypatch):
     monkeypatch.setattr(envoy.Envoy, "_write", lambda self, written, pool, edit: None)
     with pytest.raises(NotApplied, match=r"m1 was to be drained, weight 5 and, read back, is enabled, weight 100"):
         rig.driver().apply(POOL, [Change("m1", "drained", 5)])
+
+
+def test_a_switch_to_hosts_of_which_nothing_is_known_leaves_nobody_without_any(make_envoy, apps):
+    rig = make_envoy(forgiving=False)
+    blue, green = (
+        {"blue": {"members": ["m1", "m2"], "share": share}, "green": {"members": ["m3", "m4"], "share": 100 - share}}
+        for share in (100, 0)
+    )
+    split_pool(rig.entry(), groups=blue, wait=True)
+    assert {entry.name for entry in rig.driver()._entries(POOL, rig.file.read_text()) if entry.kept} == {"m3", "m4"}
+    with Load(rig.port, clients=4) as load:
+        load.everybody_again()
+        split_pool(rig.entry(), groups=green, health="none")
+        load.everybody_again()
+    assert load.failures == [] and {m.name for m in rig.members().values() if m.available} == {"m3", "m4"}

@@ -57,6 +57,22 @@ def test_a_pool_without_members(make_haproxy):
     assert read(rig.entry(), pool="empty")["balancers"][0]["members"] == []
 
 
+def test_what_a_retry_saved_is_counted_where_it_failed(make_haproxy, apps):
+    rig = make_haproxy(checked=False, wait=False)
+    cookie = bound_to(rig.port, "m1").cookie
+
+    def failed(name):
+        (member,) = (m for m in read(rig.entry(), counters=True)["balancers"][0]["members"] if m["name"] == name)
+        return member["counters"]["errors"]
+
+    apps["m1"].kill()
+    for _each in range(5):
+        client = Bound(rig.port)
+        client.cookie = cookie
+        assert client.get() != "m1"
+    assert failed("m1") >= 5 and [failed(name) for name in ("m2", "m3", "m4")] == [0, 0, 0]
+
+
 def test_members_of_many_kinds(make_haproxy, apps):
     port = apps["m1"].port
     rig = make_haproxy(

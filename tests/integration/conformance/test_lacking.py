@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import set_pool
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import read, set_pool
 
 
 def refused(rig, said, **options):
@@ -49,6 +49,12 @@ def test_no_members_added_or_removed(rig):
     refused(rig, "cannot add or remove members", state="absent")
     with pytest.raises(InvalidInput, match="cannot add or remove members"):
         set_pool(rig.entry(), ["m9"], state="enabled", addresses={"m9": "127.0.0.1:9"})
+
+
+@pytest.mark.needs("not_counters")
+def test_no_counters(rig):
+    with pytest.raises(InvalidInput, match=r"provider .* does not count the requests of each member .*\(.*Leave out `counters`"):
+        read(rig.entry(), counters=True)
 
 
 @pytest.mark.needs("not_clean_writes")

@@ -46,6 +46,14 @@ def test_members_are_called_by_their_address(plus):
     assert [m.name for m in bare(plus).members(POOL)] == [plus.address(name) for name in plus.settings.members]
 
 
+def test_requests_are_counted_with_answers_of_5xx_and_attempts_that_failed(plus):
+    (balancer,) = read(plus.entry(), counters=True)["balancers"]
+    counted = [member["counters"] for member in balancer["members"]]
+    assert [(each["requests"], each["errors"]) for each in counted] == [(7, 3)] * 4
+    reload(plus)
+    assert read(plus.entry(), counters=True)["balancers"][0]["members"][0]["counters"]["since"] != counted[0]["since"]
+
+
 def test_only_what_differs_is_written(plus, monkeypatch):
     bodies = []
     ask = NginxPlus._ask

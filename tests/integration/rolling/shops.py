@@ -14,7 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import fleet
@@ -154,6 +156,7 @@ class Shop:
         self.fleet.prepare()
         for version in ("2.1", "2.0.1"):
             build_release(version, self.top / "releases")
+        build_release("3.1", self.top / "releases", "fails 20")
         self.fleet.start_haproxy()
         self.directory, self.bin = self.fleet.work, commands("core-2.19")
         self.play(str(DEMO / "first.yml")).assert_good()
@@ -316,6 +319,20 @@ class Shop:
     def promote(self, *words, hosts="app1:app2:app3", **variables):
         """Run the playbook `promote`."""
         return self.play("zero_downtime.deploy.promote", *words, rollout_hosts=hosts, **variables)
+
+
+    @contextmanager
+    def under_load(self):
+        """Mixed clients through the balancer while the block runs; yields a dictionary that is their report when it has ended."""
+        name = f"{self.directory.name}-{len(list(self.directory.glob('run-*')))}"
+        report = {}
+        began = time.time()
+        self.fleet.start_load(name, 500, LONGEST)
+        try:
+            fleet.until(lambda: self.fleet.load_files["samples"].exists(), "the load does not begin")
+            yield report
+        finally:
+            report.update(self.fleet.finish_load((began, time.time())))
 
 
 class Notes:

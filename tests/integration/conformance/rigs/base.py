@@ -101,6 +101,8 @@ class Rig(ABC):
     refusal: str
     #: whether what is in flight is counted for each member, rather than for all that leave
     counts_each = True
+    #: whether an answer that breaks off is counted as an error
+    counts_cut = True
     #: whether the balancer tells its version
     tells_version = True
     #: seconds that `set_pool` waits on balancers that do not tell what is in flight
@@ -344,9 +346,9 @@ def accepting(entries: list[dict[str, Any]] | dict[str, Any], options: dict[str,
     return {**accepted, **options}
 
 
-def read(entries: list[dict[str, Any]] | dict[str, Any], pool: str = POOL) -> dict[str, Any]:
+def read(entries: list[dict[str, Any]] | dict[str, Any], pool: str = POOL, **options: Any) -> dict[str, Any]:
     """Do what the module `pool_info` does, in this process."""
-    return _call(read_pool, {"balancers": entries, "pool": pool})
+    return _call(read_pool, {"balancers": entries, "pool": pool, **options})
 
 
 def persist(entry: dict[str, Any], check: bool = False) -> dict[str, Any]:

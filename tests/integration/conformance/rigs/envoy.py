@@ -46,6 +46,7 @@ class EnvoyRig(Rig):
     """
 
     refusal = "cannot be replaced.*Use `become`"
+    counts_cut = False
 
     def __init__(
         self,

@@ -15,8 +15,8 @@ from ansible.module_utils import basic
 from ansible.module_utils.common.text.converters import to_bytes
 
 from ansible_collections.zero_downtime.deploy.plugins.doc_fragments.balancers import ModuleDocFragment
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members
-from ansible_collections.zero_downtime.deploy.plugins.modules import pool_info, pool_member
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members, split_traffic
+from ansible_collections.zero_downtime.deploy.plugins.modules import pool_info, pool_member, traffic_split
 
 FRAGMENT = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
 
@@ -49,7 +49,11 @@ def nowhere(tmp_path):
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize(
-    ("module", "options"), [(pool_info, {}), (pool_member, {"members": ["m1"], "state": "disabled"})]
+    ("module", "options"), [
+        (pool_info, {}),
+        (pool_member, {"members": ["m1"], "state": "disabled"}),
+        (traffic_split, {"groups": {"all": {}}}),
+    ],
 )
 def test_what_a_user_can_act_on_is_a_failed_task_and_no_traceback(run, nowhere, module, options, check):
     result, code = run(module, check, balancers=nowhere, pool="app", **options)
@@ -78,9 +82,32 @@ def test_options_that_make_no_sense(run, nowhere, options, said):
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "one of the following is required: groups, before"),
+        ({"groups": {"all": {}}, "before": {}}, "mutually exclusive: groups|before"),
+        ({"groups": {"all": {}}, "leave": "enabled"}, "value of leave must be one of: disabled, drained"),
+        ({"groups": "many"}, "groups"),
+        ({"groups": {"blue": {"member": ["m1"]}}}, "Group blue has `member`"),
+        ({"groups": {"all": {}}, "tolerance": -1}, "`tolerance` is -1"),
+        ({"groups": {"all": {}}, "health_timeout": -1}, "`health_timeout` is -1 s"),
+        ({"groups": {"all": {}}, "min_available": "many"}, "min_available is a count"),
+        ({"groups": {"all": {}}, "balancers": []}, "`balancers` is empty"),
+    ],
+)
+def test_splits_that_make_no_sense(run, nowhere, options, said):
+    result, code = run(traffic_split, **{"balancers": nowhere, "pool": "app", **options})
+    assert code == 1 and said in result["msg"]
+
+
+@pytest.mark.parametrize(
     ("module", "spec"),
-    [(pool_member, set_members.ARGUMENT_SPEC), (pool_info, read_pool.ARGUMENT_SPEC)],
-    ids=["pool_member", "pool_info"],
+    [
+        (pool_member, set_members.ARGUMENT_SPEC),
+        (pool_info, read_pool.ARGUMENT_SPEC),
+        (traffic_split, split_traffic.ARGUMENT_SPEC),
+    ],
+    ids=["pool_member", "pool_info", "traffic_split"],
 )
 def test_the_documentation_names_the_options_there_are_with_their_defaults(module, spec):
     documented = {**FRAGMENT, **(yaml.safe_load(module.DOCUMENTATION).get("options") or {})}
@@ -93,7 +120,7 @@ def test_the_documentation_names_the_options_there_are_with_their_defaults(modul
             assert told[name].get("required", False) == option.get("required", False), name
 
 
-@pytest.mark.parametrize("module", [pool_member, pool_info], ids=["pool_member", "pool_info"])
+@pytest.mark.parametrize("module", [pool_member, pool_info, traffic_split], ids=["pool_member", "pool_info", "traffic_split"])
 def test_examples_and_return_values_are_yaml(module):
     assert all("name" in task for task in yaml.safe_load(module.EXAMPLES))
     assert {"balancers"} <= set(yaml.safe_load(module.RETURN))

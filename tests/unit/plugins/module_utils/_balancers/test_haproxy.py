@@ -157,7 +157,7 @@ def test_rows_of_the_two_tables():
         {"be_id": "3", "srv_name": "m2"},
     ]
     assert list(haproxy._state_rows("1\n# be_id srv_name")) == []
-    assert list(haproxy._stat_rows('# pxname,svname,last_chk\napp,m1,"a, b"')) == [
+    assert list(haproxy._stat_rows('# pxname,svname,last_chk\napp,m1,"a, b"', haproxy.STAT_COLUMNS)) == [
         {"pxname": "app", "svname": "m1", "last_chk": "a, b"}
     ]
 

@@ -47,7 +47,10 @@ def test_what_a_template_makes_of_a_number_is_one():
         ({}, "should be a dictionary of groups"),
         (["a"], "should be a dictionary of groups"),
         ({"x": ["a"]}, "Group x is .* should be a dictionary"),
-        ({"x": {"member": ["a"], "share": 100}}, "Group x has `member`, and there is `members`, `share` and `weights` alone"),
+        (
+            {"x": {"member": ["a"], "share": 100}},
+            "Group x has `member`, and there is `members`, `share` and `weights` alone",
+        ),
         ({"x": {"members": "a", "share": 100}}, "no list of names"),
         ({"x": {"members": ["a", 5], "share": 100}}, "no list of names"),
         ({"x": {"members": None, "share": 100}}, "no list of names"),
@@ -60,7 +63,10 @@ def test_what_a_template_makes_of_a_number_is_one():
         ({"x": {"members": ["a"], "share": float("inf")}}, "no percent"),
         ({"x": {"members": ["a"], "share": 100, "weights": {"a": 0}}}, "whole numbers from 1"),
         ({"x": {"members": ["a"], "share": 100, "weights": [1]}}, "whole numbers from 1"),
-        ({"x": {"members": ["a"], "share": 100, "weights": {"b": 1}}}, "weights of b, which its `members` does not name"),
+        (
+            {"x": {"members": ["a"], "share": 100, "weights": {"b": 1}}},
+            "weights of b, which its `members` does not name",
+        ),
         ({"x": {"members": ["a"], "share": 60}, "y": {"members": ["b"], "share": 30}}, "sum to 90 and not to 100"),
         ({"x": {"members": ["a"], "share": 60}, "y": {"members": ["b"], "share": 50}, "z": {}}, "sum to 110"),
         ({"x": {"members": ["a"], "share": 33.33}, "y": {"members": ["b"], "share": 66.66}}, "sum to 99.99"),
@@ -111,7 +117,9 @@ def test_who_is_out_may_be_in_no_group():
 
 def test_a_rest_of_nobody_can_get_nothing_alone():
     groups = [Group("x", ("a", "b"), Fraction(50)), Group("rest", None, Fraction(50))]
-    with pytest.raises(InvalidInput, match="group rest is to get 50 %, and nobody is in traffic whom no other group names"):
+    with pytest.raises(
+        InvalidInput, match="group rest is to get 50 %, and nobody is in traffic whom no other group names"
+    ):
         filled(groups, POOL, "here")
     groups = [Group("x", ("a", "b"), Fraction(100)), Group("rest", None, Fraction(0))]
     assert filled(groups, POOL, "here")[1].members == ()

@@ -10,7 +10,8 @@ import re
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.needs import Asks, unmet
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.groups import groups_in
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.needs import Asks, off_sentence, unmet
 
 NOTHING = Capabilities(clean_writes=False)
 
@@ -57,6 +58,41 @@ def test_a_check_that_cannot_be_made_anew_is_not_fresh():
 
 def test_errors_that_are_accepted_are_no_problem():
     assert problems(writes=True, accept_errors=True) == []
+
+
+def test_a_check_that_is_known_already_is_enough_for_health_current():
+    (sentence,) = problems(returns=True, health="current")
+    assert "whether a member is healthy" in sentence
+    assert problems(Capabilities(health_readback=True), returns=True, health="current") == []
+    assert problems(Capabilities(fresh_health=True), returns=True, health="current") == []
+
+
+def test_who_does_not_wait_asks_nothing_of_what_is_in_flight():
+    assert problems(state="disabled", on_drain_timeout="cut", waits=False) == []
+    assert "cannot be `drained`" in problems(state="drained", waits=False)[0]
+
+
+def blue_and_green(blue):
+    return tuple(groups_in({"blue": {"members": ["a"], "share": blue}, "green": {"members": ["b"]}}))
+
+
+def test_shares_without_weights_are_those_that_numbers_give():
+    (sentence,) = problems(groups=blue_and_green(95), tolerance=0.5)
+    assert "makes blue 50 %, green 50 % and not blue 95 %, green 5 %" in sentence
+    assert "`traffic_tolerance: 45`" in sentence
+    assert problems(groups=blue_and_green(95), tolerance=45) == problems(groups=blue_and_green(50)) == []
+    assert problems(groups=blue_and_green(100)) == problems(groups=blue_and_green(0)) == []
+    assert problems(Capabilities(weight_range=(1, 2)), groups=blue_and_green(95)) == []
+
+
+def test_what_weights_cannot_give_is_said():
+    weights = {"a": 10, "b": 1}
+    said = off_sentence("Balancer lb, pool app", blue_and_green(95), weights, 0.5)
+    assert said == (
+        "Balancer lb, pool app: its weights, 1 to 10 here, give blue 90.91 %, green 9.09 %, though blue 95 %, green 5 % were asked "
+        "for: 4.09 points off."
+    )
+    assert off_sentence("there", blue_and_green(95), weights, 5) == ""
 
 
 def test_who_neither_leaves_nor_returns_asks_for_nothing():

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Unreachable
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.counters import Counters
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     FakeBalancer,
@@ -23,8 +26,9 @@ def pair(monkeypatch):
     return balancers
 
 
-def run(check=False):
-    return read_pool.run({"balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": "app"}, check, FakeClock())
+def run(check=False, **options):
+    params = {"balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": "app", "counters": False, **options}
+    return read_pool.run(params, check, FakeClock())
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -40,6 +44,28 @@ def test_each_balancer_has_its_own_view(pair, check):
     assert result["states"]["lb2"]["m1"] == {"state": "drained", "weight": 7}
     assert result["balancers"][1]["members"] == [member.as_dict() for member in pair["lb2"].pool]
     assert pair["lb1"].wrote == pair["lb2"].wrote == []
+
+
+def test_counters_are_each_members_own_and_null_where_there_are_none(pair):
+    for lb in pair.values():
+        lb.capabilities = replace(lb.capabilities, counters=True)
+        lb.counters = lambda pool: {"m1": Counters(10, 1, "now"), "m2": Counters(0, 0, "now")}
+    for balancer in run(counters=True)["balancers"]:
+        assert [member["counters"] for member in balancer["members"]] == [
+            {"requests": 10, "errors": 1, "since": "now"},
+            {"requests": 0, "errors": 0, "since": "now"},
+            None,
+            None,
+        ]
+    assert all("counters" not in member for balancer in run()["balancers"] for member in balancer["members"])
+
+
+def test_who_does_not_count_is_refused_with_the_reason(pair):
+    pair["lb2"].provider = "nginx"
+    pair["lb1"].provider = "haproxy"
+    said = r"Balancer lb2: provider nginx does not count .* \(NGINX open source counts nothing by server\)\. Leave out `counters`"
+    with pytest.raises(InvalidInput, match=said):
+        run(counters=True)
 
 
 def test_one_that_cannot_be_read_fails_the_task(pair):
