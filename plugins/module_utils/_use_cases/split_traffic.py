@@ -72,9 +72,10 @@ def split_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
         all_or_none(names, side_by_side(places, step), lambda index: places[index].put_back())
 
     everywhere(lambda place: place.make_ready(check_mode))
-    if not check_mode and not params["prepare"]:
+    if not check_mode:
         decided = clock.monotonic()
-        everywhere(lambda place: place.switch(decided))
+        if not params["prepare"]:
+            everywhere(lambda place: place.switch(decided))
         everywhere(lambda place: place.finish())
         for place in places:
             if place.held:

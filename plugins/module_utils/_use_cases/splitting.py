@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._domain import guard
-from .._domain.errors import InvalidInput
+from .._domain.errors import InvalidInput, NotApplied
 from .._domain.groups import filled, groups_in, percent
-from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, Change, Member, undo
+from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks, off_sentence
 from .._domain.shares import given
 from .._domain.splits import Split, back_to, hoped, is_checked_outside, split_into
@@ -48,7 +48,7 @@ class Splitting(Place):
                 self._guard()
                 if check_mode:
                     return
-                self.take_over([change.name for change in self.split.wanted])
+                self.take_over([change.name for change in self._brought])
             if self.waiting:
                 check_anew(self, self.waiting)
 
@@ -66,6 +66,7 @@ class Splitting(Place):
                 self._let_in_by_check()
             with self.alone():
                 self.members = self.balancer.members(self.pool)
+                self._see_all_there()
                 self._guard()
                 self.write(self.split.altering(self.members), guarded=True)
             self.distrusted = {}
@@ -75,20 +76,20 @@ class Splitting(Place):
     def finish(self) -> None:
         """Wait for those that have left, if that was asked for; keep what was written beyond a restart."""
         with self.all_or_nothing():
-            if self.params["wait"]:
+            if self.params["wait"] and not self.params["prepare"]:
                 wait_until_idle(self, self.split.out())
                 settle(self, self.split.out(DISABLED))
                 self.members = self.kept(self.members)
             now = {member.name: member for member in self.members}
-            self.keep_beyond(undo(now[change.name], self._weighs) for change in self.split.wanted)
+            self.keep_beyond(undo(now[c.name], self._weighs) for c in self._brought if c.name in now)
 
     def result(self, check_mode: bool = False) -> dict[str, Any]:
         """What became of it; in check mode, what would."""
         members = self.members
         if check_mode:
-            changes = self.waiting if self.params["prepare"] else self.split.wanted
-            members = guard.after(hoped(members, self.split, self._checks), changes)
-        now = {member.name: member for member in members}
+            members = guard.after(hoped(members, self.split, self._checks), self._brought)
+        now = {name: absent(name) for name in self.before}  # unless it is still there
+        now.update({member.name: member for member in members})
         wanted = {change.name for change in self.split.wanted}
         group_of = {name: group.name for group in self.split.groups for name in group.members or ()}
         weights = {name: member.weight for name, member in now.items() if member.state == ENABLED}
@@ -114,6 +115,11 @@ class Splitting(Place):
                 if name in wanted
             ],
         }
+
+    @property
+    def _brought(self) -> list[Change]:
+        """What this task brings about: the split, or what makes ready for it."""
+        return self.waiting if self.params["prepare"] else self.split.wanted
 
     @property
     def _weighs(self) -> bool:
@@ -171,6 +177,13 @@ class Splitting(Place):
     def _guard(self) -> None:
         members = hoped(self.members, self.split, self._checks)
         guard.check(self.where, members, self.split.wanted, self.params["min_available"])
+
+    def _see_all_there(self) -> None:
+        gone = {change.name for change in self.split.wanted}.difference(member.name for member in self.members)
+        if gone:
+            raise NotApplied(
+                f"{self.where} no longer has {', '.join(sorted(gone))}. Was its configuration changed meanwhile?"
+            )
 
     def _let_in_by_check(self) -> None:
         """Where a check alone lets members in, they are in, and seen healthy, before others leave."""

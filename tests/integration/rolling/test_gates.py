@@ -278,8 +278,22 @@ def test_a_rollout_that_was_cut_off_is_not_promoted(shop, hold):
     hold.until(run)
     shop.promote().assert_bad("Rollout ", "to 2.0 is under way.")
     run.send(signal.SIGKILL)
+    # Whatever of it is still waiting ends.
+    hold.let_go()
     promoted = shop.promote()
     promoted.assert_bad("Nothing of service shop waits to be promoted.")
+
+
+@CORES
+def test_the_playbook_of_another_strategy_than_the_promoted_one_reaches_nobody(shop, tmp_path, core):
+    """Not even where that one has left a plan, which is what this run has before it comes to the second playbook."""
+    mine = {"ansible.builtin.import_playbook": "zero_downtime.deploy.rolling", "vars": {"rollout_version": "2.0"}}
+    other = {**mine, "vars": {"rollout_version": "2.1", "__rollout_promoted": "{{ 'canary' == 'rolling' }}"}}
+    (tmp_path / "both.yml").write_text(yaml.safe_dump([mine, other]))
+    run = shop.play(str(tmp_path / "both.yml"), rollout_hosts="app1").assert_good()
+    shop.assert_as_ever({"app1": "2.0"})
+    assert run.output.count("PLAY [Plan the rollout]") == 2 and run.output.count("TASK [Take the lease of the service]") == 1
+    assert len(shop.journals()) == 1
 
 
 def test_a_gate_in_a_playbook_of_its_own(shop, office, tmp_path):

@@ -18,6 +18,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     TimedOut,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import split_traffic
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     CAN_ALL,
     FakeBalancer,
@@ -154,7 +155,9 @@ class TestSwitching:
             split(lb, groups=shared(0, 100), health_timeout=5)
         assert states(lb) == ALL_BLUE
 
-    def test_one_that_lost_its_state_meanwhile_is_checked_again(self, split, pair):
+    def test_one_that_lost_its_state_meanwhile_is_checked_again(self, split, pair, monkeypatch):
+        # They share a clock, so who is first must not be left to threads.
+        monkeypatch.setattr(split_traffic, "side_by_side", lambda places, work: [work(place) for place in places])
         one, two = pair
         two.heals = {"m3": 5.0}
         forgets = [True]
@@ -183,6 +186,38 @@ class TestSwitching:
         assert not split(lb, groups=shared(100, 0), leave="drained")["changed"]
         assert split(lb, groups=shared(100, 0), leave="disabled")["changed"]
         assert states(lb) == ALL_BLUE
+
+
+class TestHolding:
+    @pytest.fixture(autouse=True)
+    def nobody_is_left_behind(self, monkeypatch):
+        monkeypatch.setattr(split_traffic, "leave_behind", lambda work: None)
+
+    @pytest.fixture
+    def forgetful(self, lb):
+        lb.capabilities = replace(CAN_ALL, survives_reload=False)
+        lb.running = lambda: ("1", 5.0)
+        return lb
+
+    def held(self, lb):
+        return Hold(lb, "app", lb.clock)._read()["members"]
+
+    def test_all_members_of_the_groups_are_held_to_what_they_are(self, split, forgetful):
+        split(forgetful, groups=shared(90, 10), hold=60)
+        assert self.held(forgetful) == {
+            **dict.fromkeys(BLUE, {"state": "enabled", "weight": 9}),
+            **dict.fromkeys(GREEN, {"state": "enabled", "weight": 1}),
+        }
+        split(forgetful, groups=shared(100, 0))
+        assert self.held(forgetful) == {}
+
+    def test_making_ready_holds_who_is_made_ready_and_lets_nobody_else_go(self, split, forgetful):
+        split(forgetful, groups=shared(100, 0), hold=60)
+        split(forgetful, groups=shared(0, 100), hold=60, prepare=True)
+        assert {name: about["state"] for name, about in self.held(forgetful).items()} == {
+            **dict.fromkeys(BLUE, "enabled"),
+            **dict.fromkeys(GREEN, "drained"),
+        }
 
 
 class TestShares:
@@ -227,6 +262,20 @@ class TestShares:
         result = split(lb, groups={"canary": {"members": ["m1"], "share": 10}, "rest": {}})
         assert result["balancers"][0]["shares"] == {"canary": 10.0, "rest": 90.0}
         assert states(lb) == {**ALL_BLUE, "m1": ("enabled", 1), "m2": ("enabled", 9)}
+
+
+class TestVanishing:
+    def test_who_vanishes_before_the_switch_stops_it(self, split, lb):
+        lb.before_read = lambda lb: lb.clock.time > 1 and setattr(lb, "pool", [m for m in lb.pool if m.name != "m1"])
+        with pytest.raises(NotApplied, match=r"no longer has m1.*as they were before \(m3, m4\)"):
+            split(lb, groups=shared(0, 100))
+        assert states(lb)["m3"] == ("disabled", 100)
+
+    def test_who_vanishes_afterwards_is_told(self, split, lb):
+        lb.busy_until = {"m2": 9.0}
+        lb.before_read = lambda lb: lb.clock.time > 5 and setattr(lb, "pool", [m for m in lb.pool if m.name != "m4"])
+        result = split(lb, groups=shared(0, 100), wait=True)
+        assert result["balancers"][0]["members"][3]["after"]["state"] == "absent"
 
 
 class TestGuard:
