@@ -43,7 +43,7 @@ def plan_part(
     :param there: who runs the version already and is in traffic: in the canary of an unfinished rollout.
     :param options: ``steps``, ``max_load`` (percent), ``passed`` (steps), ``metrics``.
     :return: ``groups`` (its batches of hosts), ``steps`` (as :func:`.canary.parts` has them, with ``members`` by group and
-        ``split``, the groups of `traffic_split`), ``todo`` (by batch, the numbers of its steps that have not passed),
+        ``split``, the groups of `traffic_split`), ``todo`` (by batch, the numbers of its steps that are left), ``passed`` (how many have),
         ``there`` (of its hosts, who need no deployment), ``hosts``, and ``problems``.
     """
     try:
@@ -60,7 +60,9 @@ def plan_part(
     return {
         "groups": canary.groups(order, steps),
         "steps": parts,
-        "todo": [[n for n in numbers if n >= options["passed"]] for numbers in canary.steps_of_group(steps)],
+        # The last one is done when the canary is promoted, and nothing is planned for a canary that is.
+        "todo": [[n for n in numbers if n >= min(options["passed"], len(steps) - 1)] for numbers in canary.steps_of_group(steps)],
+        "passed": options["passed"],
         "there": [host for host in hosts if host in known],
         "hosts": hosts,
         "problems": [*_overloaded(parts, len(order), options), *_unseen(balancers, steps, options), *_unsplit(balancers, parts, options)],

@@ -106,7 +106,7 @@ def gated(colors, hooks, notes):
 
 def test_a_person_before_the_switch_and_one_before_the_end(shop, colors, gated, notes):
     first = run(shop, colors, "2.0", **gated).wait().assert_good()
-    assert "has paused before the switch: testers are content" in first.output and serving(shop) == BLUE
+    assert "has paused before the switch: waiting for approval: testers are content" in first.output and serving(shop) == BLUE
     deployed = shop.pid("app4")
     second = run(shop, colors, "", playbook="promote", **gated).wait().assert_good()
     assert "has paused before the promotion" in second.output and serving(shop) == GREEN

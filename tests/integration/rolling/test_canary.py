@@ -102,7 +102,7 @@ def test_after_a_kill_the_same_command_goes_on_with_the_same_canary(shop):
         run.send(signal.SIGKILL)
         deployed, weights = shop.pid("app1"), shop.pool()
         assert weights["app1"] != AS_EVER
-        canary(shop, "2.0", canary_steps=[{"traffic": 5, "watch": 5}]).assert_good()
+        canary(shop, "2.0", canary_steps=[{"traffic": 5, "watch": 10}]).assert_good()
     assert load["failed"] == 0, load["why"]
     assert shop.pid("app1") == deployed
     shop.assert_as_ever(ALL_NEW)
@@ -110,12 +110,12 @@ def test_after_a_kill_the_same_command_goes_on_with_the_same_canary(shop):
 
 def test_a_gate_before_a_step_and_one_before_the_promotion(shop):
     gates = [{"before": "step", "number": 2, "approval": "look at the figures"}, {"before": "promotion", "approval": "look again"}]
-    given = {"canary_steps": [{"traffic": 5, "pause": 1, "watch": 3}, {"traffic": 20, "watch": 3}], "rollout_gates": gates}
+    given = {"canary_steps": [{"traffic": 10, "pause": 1, "watch": 6}, {"traffic": 20, "watch": 4}], "rollout_gates": gates}
     with shop.under_load() as load:
         run = canary(shop, "2.0", **given).assert_good()
-        assert "has paused before step 2: look at the figures" in run.output
+        assert "has paused before step 2: waiting for approval: look at the figures" in run.output
         run = promote(shop, **given).assert_good()
-        assert "has paused before the promotion: look again" in run.output
+        assert "has paused before the promotion: waiting for approval: look again" in run.output
         assert shop.versions()["app2"] == "1.0"
         promote(shop, **given).assert_good()
     assert load["failed"] == 0, load["why"]

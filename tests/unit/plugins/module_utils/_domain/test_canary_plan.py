@@ -57,6 +57,10 @@ def test_an_unfinished_one_goes_on_with_its_own_hosts_which_need_no_deployment()
     assert (made["there"], made["canary"]["todo"]) == (["app5"], [[1], [2]])
 
 
+def test_one_that_waits_for_its_promotion_has_its_last_step_left():
+    assert planned(fleet(*SIX), passed=3)["canary"]["todo"] == [[], [2]]
+
+
 def test_who_is_on_the_version_and_as_before_is_in_the_canary_still():
     health = [runs(host, "2.0" if host == "app1" else "1.0") for host in SIX]
     made = planned((*fleet(*SIX)[:2], health), hosts=["app1"])
