@@ -110,7 +110,7 @@ def test_a_person_before_the_switch_and_one_before_the_end(shop, colors, gated, 
     deployed = shop.pid("app4")
     second = run(shop, colors, "", playbook="promote", **gated).wait().assert_good()
     assert "has paused before the promotion" in second.output and serving(shop) == GREEN
-    assert "Unfinished" in shop.play("zero_downtime.deploy.status", inventory=colors, rollout_hosts="shop").output
+    assert "Paused: " in shop.play("zero_downtime.deploy.status", inventory=colors, rollout_hosts="shop").output
     # Nobody begins anything else meanwhile.
     run(shop, colors, "2.1", **gated).wait().assert_bad("is not finished", "Nothing was touched.")
     assert notes.read() == []

@@ -1,0 +1,193 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blue-green and canary with balancers other than HAProxy, whose flows are in tests/integration/rolling: no request fails.
+
+The demo's fleet, with other playbooks.  What a balancer does not count, a command counts: here it reads the clients' own record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+DEMO = CHECKOUT / "examples" / "demo"
+for directory in (DEMO, CHECKOUT / "tests" / "support" / "app"):
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+import fleet
+from build_release import build_release
+
+HOSTS = fleet.HOSTS
+BLUE, GREEN = HOSTS[:3], HOSTS[3:]
+PROVIDERS = [name for name in ("nginx", "envoy", "traefik", "apache") if found(name)]
+LONGEST = 200.0  # seconds for one story
+
+COUNT = """
+import json, sys
+asked = json.load(sys.stdin)
+counted = {"requests": 0, "errors": 0}
+with open(sys.argv[1]) as samples:
+    for line in samples:
+        try:
+            sample = json.loads(line)
+        except ValueError:
+            continue  # the last line may be half written
+        if sample.get("member") in asked["members"]:
+            counted["requests"] += 1
+            counted["errors"] += sample["outcome"] != "ok"
+print(json.dumps(counted))
+"""
+
+
+class Shop:
+    """The fleet behind one balancer, and the playbooks that are run on it."""
+
+    def __init__(self, work, provider):
+        self.work = work
+        self.fleet = fleet.Fleet(work, provider)
+        self.fleet.prepare()
+        build_release("3.1", self.fleet.run / "releases", "fails 20")
+        inventory = json.loads((self.fleet.run / "inventory.json").read_text())
+        for host, variables in inventory["shop"]["hosts"].items():
+            variables["blue_green_color"] = "blue" if host in BLUE else "green"
+        (self.fleet.run / "inventory.json").write_text(json.dumps(inventory))
+        _title, self.variables = self.fleet.start_balancer()
+
+    def play(self, playbook, **variables):
+        """Run a playbook; returns its exit code and what it printed."""
+        given = {
+            "demo_socket": str(self.fleet.socket),
+            "demo_run": str(self.fleet.run),
+            "demo_scripts": str(DEMO),
+            "rollout_hosts": "shop",
+            "rolling_batches": [3],
+            "rolling_soak": 0.5,
+            **self.variables,
+            **variables,
+        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "DEMO_"))}
+        environment.update(
+            ANSIBLE_COLLECTIONS_PATH=str(CHECKOUT / "build" / "dev"),
+            ANSIBLE_CONFIG=str(DEMO / "ansible.cfg"),
+            ANSIBLE_HOME=str(self.work / "ansible"),
+            ANSIBLE_NOCOLOR="true",
+            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        )
+        line = ["ansible-playbook", playbook, "-i", str(self.fleet.run / "inventory.json"), "-e", json.dumps(given)]
+        done = subprocess.run(
+            line, env=environment, cwd=self.work, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=LONGEST
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def good(self, playbook, **variables):
+        code, said = self.play(playbook, **variables)
+        assert code == 0, said[-4000:]
+        return said
+
+    def bad(self, playbook, **variables):
+        code, said = self.play(playbook, **variables)
+        assert code not in (0, None), said[-4000:]
+        return said
+
+    @contextmanager
+    def under_load(self, name):
+        """Mixed clients while the block runs; yields a dictionary that is their report when it has ended."""
+        report, began = {}, time.time()
+        self.fleet.start_load(name, 1000, LONGEST)
+        try:
+            fleet.until(lambda: self.fleet.load_files["samples"].exists(), "the load does not begin")
+            yield report
+        finally:
+            report.update(self.fleet.finish_load((began, time.time())))
+
+    def serving(self):
+        """Who is in traffic."""
+        said = self.good("zero_downtime.deploy.status")
+        return [host for host in HOSTS if f"  {host}  enabled" in said]
+
+
+@pytest.fixture
+def shop(provider, tmp_path):
+    """Version 1.0 on every host."""
+    made = Shop(tmp_path, provider)
+    try:
+        made.good(str(DEMO / "first.yml"))
+        yield made
+    finally:
+        made.fleet.stop()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_blue_green_there_and_back_and_there_again(shop, provider):
+    out = shop.work / "out.yml"
+    out.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "localhost",
+                    "gather_facts": False,
+                    "tasks": [
+                        {
+                            "zero_downtime.deploy.pool_member": {
+                                "balancers": "{{ rollout_balancers }}",
+                                "pool": "{{ rollout_pool }}",
+                                "members": GREEN,
+                                "state": "disabled",
+                                "drain_wait": 0.1,
+                            }
+                        }
+                    ],
+                }
+            ]
+        )
+    )
+    shop.good(str(out))
+    with shop.under_load("there") as load:
+        shop.good("zero_downtime.deploy.blue_green", rollout_version="2.0", blue_green_bake=2)
+        shop.good("zero_downtime.deploy.rollback")
+        # Said in advance: with a gate before the end the old colour is kept until somebody promotes.
+        gates = [{"before": "promotion", "approval": "all is well"}]
+        given = {"blue_green_bake": 2, "rollout_gates": gates}
+        assert "has paused" in shop.good("zero_downtime.deploy.blue_green", rollout_version="2.0", **given)
+        shop.good("zero_downtime.deploy.promote", **given)
+    assert load["failed"] == 0 and load["requests"] > 5000, (load["requests"], load["why"], load["failures"][:5])
+    assert shop.serving() == GREEN
+    assert shop.fleet.versions() == {**dict.fromkeys(BLUE, "1.0"), **dict.fromkeys(GREEN, "2.0")}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_canary_that_passes_and_one_that_fails(shop, provider):
+    count = shop.work / "count.py"
+    count.write_text(COUNT)
+
+    def canary(version, under):
+        samples = str(shop.fleet.run / f"load-{under}.samples")
+        source = {"command": [sys.executable, str(count), samples]}
+        metric = {"name": "errors", "kind": "errors", "source": source, "allowed_increase": "50%"}
+        steps = [{"traffic": 10, "watch": 6}, {"hosts": "50%", "watch": 2}]
+        return {"rollout_version": version, "canary_steps": steps, "canary_interval": 1, "canary_metrics": [metric]}
+
+    with shop.under_load("good") as load:
+        shop.good("zero_downtime.deploy.canary", **canary("2.0", "good"))
+    assert load["failed"] == 0 and load["requests"] > 5000, (load["requests"], load["why"], load["failures"][:5])
+    assert set(shop.fleet.versions().values()) == {"2.0"}
+    with shop.under_load("bad") as load:
+        said = shop.bad("zero_downtime.deploy.canary", **canary("3.1", "bad"))
+    assert "1 host is back on 2.0, states and weights as before" in said
+    # The release's own errors, and no other.
+    assert set(load["why"]) == {"status"} and load["failed"] < 200, load["why"]
+    assert set(shop.fleet.versions().values()) == {"2.0"} and shop.serving() == HOSTS
