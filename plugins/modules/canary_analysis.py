@@ -130,9 +130,9 @@ options:
               - A program with its arguments, without a shell. It runs for each group at each look, both at once, and may take one
                 O(interval).
               - On its standard input it gets JSON with C(group), C(members) and C(elapsed), the seconds since the watch began.
-              - For O(metrics[].kind=errors) it prints C({"requests")C(:) …C(,) C("errors")C(:) …C(}), totals that go on growing. Only what
-                they grow by counts.
-              - For O(metrics[].kind=samples) it prints C({"samples")C(:) C([)…C(]}), those that are new since it was asked before.
+              - 'For O(metrics[].kind=errors) it prints C({"requests": 5120, "errors": 3}), totals that go on growing. Only what they grow
+                by counts.'
+              - 'For O(metrics[].kind=samples) it prints C({"samples": [0.12, 0.31]}), those that are new since it was asked before.'
             type: list
             elements: str
           file:

@@ -31,7 +31,7 @@ from build_release import build_release
 
 HOSTS = fleet.HOSTS
 BLUE, GREEN = HOSTS[:3], HOSTS[3:]
-PROVIDERS = [name for name in ("nginx", "envoy", "traefik", "apache") if found(name)]
+PROVIDERS = [name for name in ("nginx", "envoy") if found(name)]
 LONGEST = 200.0  # seconds for one story
 
 COUNT = """
