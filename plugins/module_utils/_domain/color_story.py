@@ -146,5 +146,5 @@ def undo_story(
 
 
 def _seconds(result: dict[str, Any]) -> str:
-    seconds = result.get("seconds")
-    return "no time" if seconds is None else f"{seconds:.2f} s on {len(result.get('balancers') or [1])} balancer(s)"
+    seconds, count = result.get("seconds"), len(result.get("balancers") or [])
+    return "no time" if seconds is None else f"{seconds:.2f} s on {count} balancer{'' if count == 1 else 's'}"

@@ -236,3 +236,48 @@ def test_the_problems_of_gates_as_yaml_reads_them():
     gates = [{"before": "rollout", "freeze": {"dates": [datetime.date(2026, 12, 24)]}}]
     assert rollout.rollout_gate_problems(gates, "finish", "900") == []
     assert "put it in quotes" in rollout.rollout_gate_problems([{"before": "batch", "freeze": {"from": 960}}], "finish", 900)[0]
+
+
+def test_a_judge_that_broke_off_has_seen_nothing_well():
+    def action(judged, policy="ask", waited=10):
+        return rollout.rollout_canary_decision(judged, policy, waited, "1m")
+
+    assert action({"verdict": "pass", "sentence": "well"}) == {"action": "go_on", "why": "well", "watched": 10.0}
+    assert action({"verdict": "fail", "sentence": "worse"})["action"] == "undo"
+    assert action({"failed": True, "msg": "no SciPy"}) == {"action": "ask", "why": "no SciPy", "watched": 10.0}
+    assert action({}, "wait")["action"] == "wait"
+    assert action({}, "wait", 60)["action"] == "ask"
+
+
+def test_an_unfinished_canary_is_known_only_when_it_is_gone_on_with():
+    journal = {"events": [{"event": "planned", "hosts": [], "details": {"canary": ["a"]}}]}
+    assert rollout.rollout_canary_known({"resumed": True, "journal": journal})["hosts"] == ["a"]
+    assert rollout.rollout_canary_known({"resumed": False, "journal": journal})["hosts"] == []
+
+
+def test_who_is_taken_out_is_so_on_every_balancer_and_the_others_are_as_before():
+    before = {name: {"a": {"state": "enabled", "weight": 5}, "b": {"state": "drained", "weight": 1}} for name in ("lb1", "lb2")}
+    assert rollout.rollout_without(before, ["a"]) == {
+        name: {"a": {"state": "disabled", "weight": 5}, "b": {"state": "drained", "weight": 1}} for name in ("lb1", "lb2")
+    }
+
+
+@pytest.mark.parametrize(
+    "variables, members",
+    [
+        ({"blue_green_color": "blue"}, {"blue": "a"}),
+        ({"blue_green_color": "blue", "rollout_member": "web-a"}, {"blue": "web-a"}),
+        ({"blue_green_members": {"blue": "a-b", "green": "a-g"}, "blue_green_color": ""}, {"blue": "a-b", "green": "a-g"}),
+        ({}, {}),
+    ],
+)
+def test_the_colours_of_a_host(variables, members):
+    found = rollout.rollout_colors(["a"], {"a": variables}, [], {"resumed": False, "journal": {}}, "")
+    assert {color: of["a"] for color, of in found["members"].items()} == members
+
+
+def test_all_of_the_traffic_for_one_colour():
+    assert rollout.rollout_color_groups({"blue": ["a"], "green": ["b"]}, "green") == {
+        "blue": {"members": ["a"], "share": 0},
+        "green": {"members": ["b"], "share": 100},
+    }
