@@ -143,12 +143,12 @@ seealso:
 
 EXAMPLES = r"""
 - name: Let the green hosts be checked while the blue ones serve
-  zero_downtime.deploy.traffic_split: &green
-    balancers:
+  zero_downtime.deploy.traffic_split:
+    balancers: &both
       - {host: lb1, provider: haproxy, socket: /run/haproxy/admin.sock}
       - {host: lb2, provider: haproxy, socket: /run/haproxy/admin.sock}
     pool: shop
-    groups:
+    groups: &green
       blue: {members: [app1, app2], share: 0}
       green: {members: [app3, app4], share: 100}
     prepare: true
@@ -156,8 +156,9 @@ EXAMPLES = r"""
 
 - name: Switch from blue to green
   zero_downtime.deploy.traffic_split:
-    <<: *green
-    prepare: false
+    balancers: *both
+    pool: shop
+    groups: *green
     health: current
   delegate_to: localhost
   register: switched

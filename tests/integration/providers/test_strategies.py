@@ -107,7 +107,7 @@ class Shop:
         report, began = {}, time.time()
         self.fleet.start_load(name, 1000, LONGEST)
         try:
-            fleet.until(lambda: self.fleet.load_files["samples"].exists(), "the load does not begin")
+            fleet.until(self.fleet.load_files["samples"].exists, "the load does not begin")
             yield report
         finally:
             report.update(self.fleet.finish_load((began, time.time())))

@@ -320,7 +320,6 @@ class Shop:
         """Run the playbook `promote`."""
         return self.play("zero_downtime.deploy.promote", *words, rollout_hosts=hosts, **variables)
 
-
     @contextmanager
     def under_load(self):
         """Mixed clients through the balancer while the block runs; yields a dictionary that is their report when it has ended."""
@@ -329,7 +328,7 @@ class Shop:
         began = time.time()
         self.fleet.start_load(name, 500, LONGEST)
         try:
-            fleet.until(lambda: self.fleet.load_files["samples"].exists(), "the load does not begin")
+            fleet.until(self.fleet.load_files["samples"].exists, "the load does not begin")
             yield report
         finally:
             report.update(self.fleet.finish_load((began, time.time())))

@@ -61,7 +61,7 @@ def test_batches_are_counted_over_all_attempts():
 def test_a_number_is_never_given_twice(sizes, done, later_size):
     """A rollout that stops after any batch and is cut anew goes on with the next number."""
     hosts = iter(range(100))
-    groups = [[f"h{next(hosts)}" for _ in range(size)] for size in sizes]
+    groups = [[f"h{next(hosts)}" for _each in range(size)] for size in sizes]
     done = min(done, len(groups))
     first = pauses.so_far(journal(event("planned")))
     numbers = [pauses.batch_number(groups, group, first) for group in range(done)]
