@@ -31,11 +31,11 @@ BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to comp
 class Demo:
     """The demo's story."""
 
-    def __init__(self, work: Path, requests: int, provider: str) -> None:
+    def __init__(self, work: Path, requests: int, provider: str, variables: dict[str, Any]) -> None:
         self.work, self.requests = work, requests
         self.fleet = Fleet(work, provider)
         places = {"demo_socket": self.fleet.socket, "demo_run": self.fleet.run, "demo_scripts": HERE}
-        self.common = ["-i", str(self.fleet.run / "inventory.json")]
+        self.common = ["-i", str(self.fleet.run / "inventory.json"), "-e", json.dumps(variables)]
         for name, place in places.items():
             self.common += ["-e", f"{name}={place}"]
         self.narrator = Narrator(
@@ -136,10 +136,11 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
     parser.add_argument("--repeat", type=int, default=0, help="only roll good releases, so often, to and fro")
+    parser.add_argument("--variables", type=json.loads, default={}, help="more variables for the playbooks, as JSON")
     parser.add_argument("--provider", default=os.environ.get("DEMO_PROVIDER") or "haproxy", choices=PROVIDERS, help="the kind of balancer")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo = Demo(args.work, args.requests, args.provider)
+    demo = Demo(args.work, args.requests, args.provider, args.variables)
     try:
         demo.begin()
         if args.repeat:

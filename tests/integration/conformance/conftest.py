@@ -61,7 +61,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             makers = {label: maker for provider in providers for label, maker in provider.rigs().items()}
             if not makers and fixture == "make_rig":
                 pytest.fail("No balancer was found. To get them: make deps balancers", pytrace=False)
-            if metafunc.module.__name__.endswith("test_doors"):  # about Ansible, not about versions of a balancer
+            # About Ansible, not about versions of a balancer.
+            if metafunc.module.__name__.endswith(("test_doors", "test_canary_analysis")):
                 makers = dict(list(makers.items())[:1])
             metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
 

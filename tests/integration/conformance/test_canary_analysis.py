@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Load
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.test_doors import Site
-
-pytestmark = pytest.mark.skipif("counters" not in read_pool.ARGUMENT_SPEC, reason="pool_info does not tell of counters")
 
 METRIC = {
     "name": "errors",

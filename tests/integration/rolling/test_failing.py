@@ -75,7 +75,6 @@ def test_an_upset_configuration_does_not_disturb_a_good_one(shop, hooks, notes, 
     assert [journal["outcome"] for journal in shop.journals()] == ["succeeded"]
 
 
-@CORES
 def test_a_release_that_answers_with_errors_is_undone(shop):
     run = shop.roll("3.0", hosts="app1:app2", **SOON)
     run.assert_bad("Rollout of shop to 3.0 FAILED in the batch app1, app2: app1", "not healthy, last seen: HTTP 500")
@@ -153,7 +152,6 @@ def test_a_file_that_is_not_there_is_a_failure_like_any_other(shop, hooks, phase
     assert shop.lease() is None
 
 
-@CORES
 @pytest.mark.parametrize("how", ["end_host", "end_batch", "end_play"])
 def test_a_batch_that_a_hook_ends_is_undone_and_none_follows(shop, hooks, notes, how):
     end = {"name": "End it", "ansible.builtin.meta": how, "when": "inventory_hostname in ['app2', 'app3']"}
@@ -170,7 +168,6 @@ def test_a_host_that_a_hook_ends_goes_on_with_its_batch(shop, hooks):
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0"})
 
 
-@CORES
 @pytest.mark.parametrize("phase", ["before_rollout", "after_rollout"])
 def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
     run = shop.roll("2.0", rollout_hooks=hooks(**{phase: ABSENT}), hosts="app1:app2")
@@ -179,7 +176,6 @@ def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
     assert shop.lease() is None
 
 
-@CORES
 def test_a_file_that_one_host_lacks_is_held_against_the_budget(shop, hooks):
     mine = {"name": "Take along its own", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}
     directory = hooks(after_deploy=[mine], app1=[], app3=[])

@@ -139,7 +139,6 @@ def own_role(tmp_path):
     return write
 
 
-@CORES
 def test_what_is_notified_runs_before_the_next_step(shop, hooks, notes, own_role):
     # At the end of the play, where Ansible runs handlers by itself, the host has long been back in traffic.
     own = own_role({**notes.task("deploy"), "notify": "restart"}, {**notes.task("restart"), "name": "restart"})

@@ -201,7 +201,6 @@ UNREADABLE = {
 }
 
 
-@CORES
 @pytest.mark.parametrize(("content", "words"), UNREADABLE.values(), ids=list(UNREADABLE))
 def test_a_hook_that_cannot_be_read_ends_it_before_anything_is_contacted(shop, ear, tmp_path, content, words):
     (tmp_path / "after_deploy.yml").write_text(content)

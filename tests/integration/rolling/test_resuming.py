@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from shops import CORES, HOSTS, RAMP, SOON, fails
+from shops import HOSTS, RAMP, SOON, fails
 
 DONE = {"app1": "2.0", "app2": "2.0", "app3": "2.0"}
 HALFWAY = {"app1": "2.0", "app2": "1.0", "app3": "1.0"}
@@ -31,7 +31,6 @@ def cut_off(shop, hold):
     return run
 
 
-@CORES
 def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     cut_off(signal.SIGKILL)
     status = shop.play("zero_downtime.deploy.status", rollout_hosts="shop").assert_good()

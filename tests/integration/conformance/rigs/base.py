@@ -102,7 +102,7 @@ class Rig(ABC):
     #: whether what is in flight is counted for each member, rather than for all that leave
     counts_each = True
     #: whether an answer that breaks off is counted as an error
-    counts_cut = True
+    counts_cut = "all"
     #: whether the balancer tells its version
     tells_version = True
     #: seconds that `set_pool` waits on balancers that do not tell what is in flight

@@ -46,7 +46,7 @@ class EnvoyRig(Rig):
     """
 
     refusal = "cannot be replaced.*Use `become`"
-    counts_cut = False
+    counts_cut = "none"
 
     def __init__(
         self,
