@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 # HAProxy has its story in the scenarios, on hosts of their own.
 PROVIDERS = [name for name in ("nginx", "apache", "caddy", "envoy", "traefik") if found(name)]
 REQUESTS = 5000  # at the least, in each of the two rollouts
-QUICK = {"rolling_batches": [2, 4], "rolling_soak": 0.5}
+QUICK = {"rolling_batches": [3], "rolling_soak": 0.5}
 
 
 @pytest.mark.timeout(540)
