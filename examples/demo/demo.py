@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fleet import HOSTS, Fleet, until
+from fleet import HOSTS, RATE, Fleet, until
 from narrator import Narrator
 
 HERE = Path(__file__).resolve().parent
@@ -31,8 +31,8 @@ BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to comp
 class Demo:
     """The demo's story."""
 
-    def __init__(self, work: Path, requests: int, provider: str, variables: dict[str, Any]) -> None:
-        self.work, self.requests = work, requests
+    def __init__(self, work: Path, requests: int, rate: float, provider: str, variables: dict[str, Any]) -> None:
+        self.work, self.requests, self.rate = work, requests, rate
         self.fleet = Fleet(work, provider)
         places = {"demo_socket": self.fleet.socket, "demo_run": self.fleet.run, "demo_scripts": HERE}
         self.common = ["-i", str(self.fleet.run / "inventory.json"), "-e", json.dumps(variables)]
@@ -63,7 +63,7 @@ class Demo:
 
     def roll(self, version: str) -> dict[str, Any]:
         """One rollout under load; what happened, as the summary has it."""
-        self.fleet.start_load(version, self.requests, LONGEST_LOAD)
+        self.fleet.start_load(version, self.requests, LONGEST_LOAD, self.rate)
         began = time.monotonic()
         until(lambda: time.monotonic() - began >= BEFORE, "")
         started = time.time()
@@ -135,12 +135,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=AT_LEAST, help="at least so many in each part")
+    parser.add_argument("--rate", type=float, default=RATE, help="at most so many requests a second")
     parser.add_argument("--repeat", type=int, default=0, help="only roll good releases, so often, to and fro")
     parser.add_argument("--variables", type=json.loads, default={}, help="more variables for the playbooks, as JSON")
     parser.add_argument("--provider", default=os.environ.get("DEMO_PROVIDER") or "haproxy", choices=PROVIDERS, help="the kind of balancer")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo = Demo(args.work, args.requests, args.provider, args.variables)
+    demo = Demo(args.work, args.requests, args.rate, args.provider, args.variables)
     try:
         demo.begin()
         if args.repeat:

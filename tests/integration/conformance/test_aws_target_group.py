@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-import threading
 
 import pytest
 
@@ -21,6 +19,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.impostor import impostor
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
 
 pytest.importorskip("boto3")
@@ -173,19 +172,6 @@ def test_forty_members(make_aws_target_group):
     ],
 )
 def test_what_is_not_aws_is_said_not_to_be(reply):
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        while True:
-            try:
-                connection, _peer = server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(reply)
-
-    threading.Thread(target=serve, daemon=True).start()
     entry = {
         "provider": "aws_target_group",
         "region": "eu-central-1",
@@ -193,8 +179,8 @@ def test_what_is_not_aws_is_said_not_to_be(reply):
         "secret_key": "b",
         "timeout": 1.0,
     }
-    with server, pytest.raises(Unreachable):
-        read({**entry, "url": f"http://127.0.0.1:{server.getsockname()[1]}"})
+    with impostor(lambda asked: reply) as address, pytest.raises(Unreachable):
+        read({**entry, "url": f"http://{address}"})
 
 
 class Elb:

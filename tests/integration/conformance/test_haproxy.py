@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 
 import pytest
 
@@ -21,6 +18,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.impostor import impostor
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
     POOL,
     Server,
@@ -278,30 +276,6 @@ def test_a_member_gone_from_the_pool_is_told(proxy, monkeypatch):
         set_pool(proxy.entry(), ["m1"], state="disabled")
 
 
-def listening(reply):
-    """A socket that answers every connection with `reply`, byte by byte when that is a list; its address."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve():
-        while True:
-            try:
-                connection, _peer = server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                try:
-                    for piece in reply if isinstance(reply, list) else [reply]:
-                        connection.sendall(piece)
-                        if isinstance(reply, list):
-                            time.sleep(0.02)
-                except OSError:
-                    pass
-
-    threading.Thread(target=serve, daemon=True).start()
-    return server, f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(
     "reply",
     [
@@ -316,14 +290,12 @@ def listening(reply):
     ],
 )
 def test_what_is_not_haproxy_is_said_not_to_be(reply):
-    server, address = listening(reply)
-    with server, pytest.raises(Unreachable):
+    with impostor(lambda asked: reply) as address, pytest.raises(Unreachable):
         read({"provider": "haproxy", "address": address})
 
 
 def test_one_that_drips_is_given_up_too():
-    server, address = listening([b"x"] * 10000)
-    with server, pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
+    with impostor(lambda asked: b"x" * 100, drip=0.02) as address, pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
         read({"provider": "haproxy", "address": address, "timeout": 0.2})
 
 

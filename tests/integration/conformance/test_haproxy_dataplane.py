@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 
 import pytest
 
@@ -22,6 +20,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.impostor import http, impostor
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.haproxy_dataplane import LOGIN
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.haproxy_dataplane_stand_in import (
@@ -188,23 +187,8 @@ SERVER = {"name": "a", "address": "127.0.0.1", "port": 1, "admin_state": "ready"
     ],
 )
 def test_what_is_not_the_api_is_said_not_to_be(servers, stats):
-    server = socket.create_server(("127.0.0.1", 0))
+    def reply(asked):
+        return http(stats if b"/stats/" in asked.split(b" ")[1] else servers)
 
-    def serve():
-        while True:
-            try:
-                connection, _peer = server.accept()
-            except OSError:
-                return
-            with connection:
-                path = connection.recv(65536).split(b" ")[1]
-                body = stats if b"/stats/" in path else servers
-                status = "404 Not Found" if body is None else "200 OK"
-                connection.sendall(
-                    f"HTTP/1.1 {status}\r\nContent-Length: {len(body or '')}\r\n\r\n{body or ''}".encode()
-                )
-
-    threading.Thread(target=serve, daemon=True).start()
-    entry = {"provider": "haproxy_dataplane", "url": f"http://127.0.0.1:{server.getsockname()[1]}", **LOGIN}
-    with server, pytest.raises(Unreachable):
-        read(entry)
+    with impostor(reply) as address, pytest.raises(Unreachable):
+        read({"provider": "haproxy_dataplane", "url": f"http://{address}", **LOGIN})

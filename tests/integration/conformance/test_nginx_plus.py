@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 
 import pytest
 
@@ -20,6 +18,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.impostor import http, impostor
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool
 
 
@@ -231,24 +230,9 @@ PEER = {"id": 0, "server": "a:1", "weight": 1, "state": "up", "active": 0}
     ],
 )
 def test_what_is_not_nginx_plus_is_said_not_to_be(answers):
-    server = socket.create_server(("127.0.0.1", 0))
+    def reply(asked):
+        path = asked.split(b" ")[1].decode().rstrip("/")
+        return http(answers.get("servers" if path.endswith("servers") else "upstream" if "upstreams" in path else "/"))
 
-    def serve():
-        while True:
-            try:
-                connection, _peer = server.accept()
-            except OSError:
-                return
-            with connection:
-                path = connection.recv(65536).split(b" ")[1].decode().rstrip("/")
-                kind = "servers" if path.endswith("servers") else "upstream" if "upstreams" in path else "/"
-                body = answers.get(kind)
-                status = "404 Not Found" if body is None else "200 OK"
-                connection.sendall(
-                    f"HTTP/1.1 {status}\r\nContent-Length: {len(body or '')}\r\n\r\n{body or ''}".encode()
-                )
-
-    threading.Thread(target=serve, daemon=True).start()
-    url = f"http://127.0.0.1:{server.getsockname()[1]}/api"
-    with server, pytest.raises(Unreachable):
-        read({"provider": "nginx_plus", "url": url})
+    with impostor(reply) as address, pytest.raises(Unreachable):
+        read({"provider": "nginx_plus", "url": f"http://{address}/api"})

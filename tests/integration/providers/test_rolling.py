@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 # HAProxy has its story in the scenarios, on hosts of their own.
 PROVIDERS = [name for name in ("nginx", "apache", "caddy", "envoy", "traefik") if found(name)]
 REQUESTS = 5000  # at the least, in each of the two rollouts
+RATE = 300  # a second
 QUICK = {"rolling_batches": [3], "rolling_soak": 0.5}
 
 
@@ -33,7 +34,7 @@ def test_a_good_release_and_a_broken_one_under_load(provider, tmp_path):
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     demo = [sys.executable, str(CHECKOUT / "examples" / "demo" / "demo.py"), "--work", str(tmp_path)]
     done = subprocess.run(
-        [*demo, "--provider", provider, "--requests", str(REQUESTS), "--variables", json.dumps(QUICK)],
+        [*demo, "--provider", provider, "--requests", str(REQUESTS), "--rate", str(RATE), "--variables", json.dumps(QUICK)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

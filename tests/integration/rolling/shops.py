@@ -29,6 +29,7 @@ DEMO = Path(fleet.__file__).resolve().parent
 CHECKOUT = DEMO.parents[1]
 AS_EVER = ("enabled", 100)
 LONGEST = 200.0  # seconds for one playbook
+RATE = 250.0  # requests a second, of all clients
 
 # For the tests that are worth the time of two runs.
 CORES = pytest.mark.parametrize("core", ["core-2.19", "core-2.16"])
@@ -321,12 +322,16 @@ class Shop:
         return self.play("zero_downtime.deploy.promote", *words, rollout_hosts=hosts, **variables)
 
     @contextmanager
-    def under_load(self):
-        """Mixed clients through the balancer while the block runs; yields a dictionary that is their report when it has ended."""
+    def under_load(self, rate=RATE, least=500):
+        """Mixed clients through the balancer while the block runs; yields a dictionary that is their report when it has ended.
+
+        :param rate: at most so many requests a second.
+        :param least: at least so many requests.
+        """
         name = f"{self.directory.name}-{len(list(self.directory.glob('run-*')))}"
         report = {}
         began = time.time()
-        self.fleet.start_load(name, 500, LONGEST)
+        self.fleet.start_load(name, least, LONGEST, rate)
         try:
             fleet.until(self.fleet.load_files["samples"].exists, "the load does not begin")
             yield report

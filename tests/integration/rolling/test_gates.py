@@ -87,8 +87,7 @@ def test_a_freeze_keeps_it_from_beginning(shop, core):
     assert "nothing to do" in idle.output
 
 
-@CORES
-def test_an_approval_between_two_batches(shop, hooks, notes, tmp_path_factory, core):
+def test_an_approval_between_two_batches(shop, hooks, notes, tmp_path_factory):
     given = {**RAMP, "rollout_gates": ASKED, "rollout_hooks": hooks(after_rollout=[notes.task("after")])}
     shop.ask("set server shop/app2 weight 30")
     foretold = shop.roll("2.0", "--check", **given).assert_good()
@@ -243,25 +242,19 @@ def test_what_an_attempt_before_had_begun_is_finished_in_a_freeze(shop, hooks, h
     shop.assert_as_ever({**DONE, "app4": "2.0"})
 
 
-WRONG = {
-    "an unknown point": ([{"before": "bach", "approval": "x"}], "Gate 1 (before bach): value of before must be one of: rollout, batch"),
-    "an unknown key": ([{"before": "batch", "approvall": "x"}], "approvall"),
-    "no number of batches": ([{"before": "switch", "number": 2, "approval": "x"}], "`number` is 2; it counts batches or steps"),
-    "a time that YAML made a number": ([{"before": "rollout", "freeze": {"from": 960}}], "put it in quotes"),
-    "no such zone": ([{"before": "rollout", "freeze": {"from": "1:00", "timezone": "Mars/Olympus"}}], "`timezone` is 'Mars/Olympus'"),
-    "no URL": ([{"before": "rollout", "url": "ftp://example.com"}], "it must begin with http:// or https://"),
-    "no point": ([{"approval": "x"}], "A gate has no `before`"),
-    "longer than the lease": ([{"before": "batch", "url": "http://127.0.0.1:1", "wait": 900}], "Make rollout_lease_ttl longer than that."),
-}
-
-
-@pytest.mark.parametrize(("gates", "words"), WRONG.values(), ids=list(WRONG))
-def test_gates_that_make_no_sense_are_named_before_anything_is_contacted(shop, gates, words):
-    shop.roll("2.0", rollout_gates=gates).assert_bad(words, "Nothing was touched.")
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        ({"before": "rollout", "freeze": {"from": "1:00", "timezone": "Mars/Olympus"}}, "`timezone` is 'Mars/Olympus'"),
+        ({"before": "batch", "url": "http://127.0.0.1:1", "wait": 900}, "Make rollout_lease_ttl longer than that."),
+    ],
+)
+def test_a_gate_that_makes_no_sense_is_named_before_anything_is_contacted(shop, gate, words):
+    shop.roll("2.0", rollout_gates=[gate]).assert_bad(words, "Nothing was touched.")
     assert not shop.journal.exists()
     # The way back is open all the same.
-    if "no such zone" in words:
-        shop.roll_back(rollout_gates=gates).assert_good()
+    if "timezone" in words:
+        shop.roll_back(rollout_gates=[gate]).assert_good()
 
 
 def test_all_mistakes_are_named_at_once(shop):

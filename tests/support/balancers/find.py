@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Iterator
@@ -31,6 +32,7 @@ VERSION = {
 }
 
 
+@cache  # to ask all of them takes seconds
 def found(provider: str) -> dict[str, str]:
     """Version, as major.minor, to path: one of each version."""
     paths: dict[str, str] = {}
