@@ -128,7 +128,7 @@ class PrometheusServer:
 
 @pytest.fixture(scope="session")
 def prometheus_binary():
-    done = subprocess.run([CHECKOUT / "scripts" / "debian-prometheus"], capture_output=True, text=True, check=False)
+    done = subprocess.run([CHECKOUT / "scripts" / "debian-program", "prometheus"], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(done.stderr.strip())
     return done.stdout.strip()

@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blue-green and canary with balancers other than HAProxy, whose flows are in tests/integration/rolling: no request fails.
+"""Blue-green and canary with balancers other than HAProxy, whose flows are in tests/integration/flows: no request fails.
 
 The demo's fleet, with other playbooks.  What a balancer does not count, a command counts: here it reads the clients' own record.
 """
