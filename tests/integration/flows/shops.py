@@ -143,7 +143,7 @@ class Shop:
     def __init__(self, work):
         fleet.PATIENCE = LONGEST
         # Quicker checks; and a second pool of the same servers, for a second service.
-        fleet.HAPROXY_CONFIG = fleet.HAPROXY_CONFIG.replace("inter 500ms fastinter 200ms", "inter 100ms fastinter 50ms")
+        fleet.HAPROXY_CONFIG = fleet.HAPROXY_CONFIG.replace("inter 500ms fastinter 200ms", "inter 300ms fastinter 50ms")
         if "backend cart" not in fleet.HAPROXY_CONFIG:
             fleet.HAPROXY_CONFIG += "backend cart\n    balance roundrobin\n{servers}\n"
         self.fleet = fleet.Fleet(work)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -238,11 +239,15 @@ class Server:
         until(f"{command[0]} answers", up, seconds=60)
 
     def stop(self) -> None:
-        """End all of it at once."""
+        """End all of it at once; returns when nobody listens any more."""
         if self.process is not None:
-            self._signal(signal.SIGKILL)
+            group = self.process.pid
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(group, signal.SIGKILL)
             self.process.wait()
             self.process = None
+            # Its children hold its sockets too, and may take a moment longer.
+            until("all of it has ended", lambda: _is_gone(group))
 
     def freeze(self) -> None:
         """Let it hang; returns once every thread of it does: until then some of them may go on answering."""
@@ -268,6 +273,15 @@ class Server:
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None:
             os.killpg(self.process.pid, number)
+
+
+def _is_gone(group: int) -> bool:
+    """Whether no process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def free_ports(count: int) -> list[int]:
