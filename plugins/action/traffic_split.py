@@ -51,7 +51,7 @@ class ActionModule(BalancerAction):
         """Make all of them ready, then let all of them switch."""
         params, _wrong = self.validated(self._task.args)
         started = time.monotonic()
-        if len(places) == 1 or self._task.check_mode or params["prepare"] or params["health"] == "none":
+        if len(places) == 1 or self._task.check_mode or params["prepare"]:
             results = super().everywhere(places, task_vars)
             self._seconds = None if self._task.check_mode or params["prepare"] else round(time.monotonic() - started, 3)
             return results
@@ -59,7 +59,7 @@ class ActionModule(BalancerAction):
         if any(result.get("failed") for result in ready):
             return ready
         decided = time.monotonic()
-        switched = super().everywhere(places, task_vars, health="current")
+        switched = super().everywhere(places, task_vars, health="none" if params["health"] == "none" else "current")
         self._seconds = round(time.monotonic() - decided, 3)
         return [
             self._unready(place, entries, before, after, task_vars) if after.get("failed") else both(before, after)

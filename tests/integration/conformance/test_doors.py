@@ -379,6 +379,17 @@ def test_when_one_host_cannot_be_made_ready_no_host_switches(site, first):
     assert [rig.written() for rig in (site.lb1, site.lb2)] == before
 
 
+def test_without_a_check_too_nobody_switches_before_all_hosts_have_answered(site):
+    """What is put back was switched for a moment, and HAProxy's log would have it."""
+    site.play(split(site, groups=BLUE_GREEN))
+    site.lb2.stop()
+    before = site.lb1.server.log.read_text()
+    (failed,) = site.play(split(site, groups=GREEN_BLUE, health="none"))
+    assert "Balancer lb1 is as it was before." in failed["msg"]
+    assert site.lb1.server.log.read_text() == before
+    assert site.lb1.members()["m3"].state == "disabled"
+
+
 def test_a_host_that_fails_after_it_was_made_ready_is_put_back_to_before_that(site, apps):
     site.play(split(site, groups=BLUE_GREEN))
     before = [rig.written() for rig in (site.lb1, site.lb2)]
