@@ -104,12 +104,20 @@ def test_and_when_it_cannot_that_is_said(action):
     assert result["msg"] == "No. What had been made ready on lb2 could NOT be put back: Gone." and result["changed"]
 
 
-@pytest.mark.parametrize("more", [{"prepare": True}, {"health": "none"}])
-def test_nothing_is_made_ready_where_nothing_is_waited_for(action, more):
-    action._task.args.update(more)
-    action.answers = {name: [told(name, "disabled", "enabled")] for name in PLACES}
+def test_without_a_check_all_answer_before_any_switches(action):
+    action._task.args["health"] = "none"
+    action.answers = {name: [told(name, "disabled", "disabled"), told(name, "disabled", "enabled")] for name in PLACES}
+    assert all(result["changed"] for result in action.everywhere(PLACES, {}))
+    assert [(place, asked["prepare"], asked["health"]) for place, asked in action.asked] == [
+        ("lb1", True, "none"), ("lb2", True, "none"), ("lb1", None, "none"), ("lb2", None, "none"),
+    ]  # fmt: skip
+
+
+def test_to_make_ready_is_one_step(action):
+    action._task.args["prepare"] = True
+    action.answers = {name: [told(name, "disabled", "drained")] for name in PLACES}
     action.everywhere(PLACES, {})
-    assert len(action.asked) == 2
+    assert len(action.asked) == 2 and action._seconds is None
 
 
 def test_check_mode_asks_once(action):
