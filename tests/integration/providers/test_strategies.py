@@ -32,6 +32,7 @@ from build_release import build_release
 HOSTS = fleet.HOSTS
 BLUE, GREEN = HOSTS[:3], HOSTS[3:]
 PROVIDERS = [name for name in ("nginx", "envoy") if found(name)]
+OTHERS = [name for name in ("apache", "traefik") if found(name)]
 LONGEST = 200.0  # seconds for one playbook
 REQUESTS = 5000  # at the least, in each story
 RATE = 250.0  # requests a second
@@ -140,7 +141,7 @@ def shop(provider, tmp_path):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", PROVIDERS + OTHERS)
 def test_blue_green_there_and_back_and_there_again(shop, provider):
     out = shop.work / "out.yml"
     out.write_text(
