@@ -51,7 +51,7 @@ class ActionModule(BalancerAction):
         """Make all of them ready, then let all of them switch."""
         params, _wrong = self.validated(self._task.args)
         started = time.monotonic()
-        if len(places) == 1 or self._task.check_mode or params["prepare"]:
+        if len(places) == 1 or self._task.check_mode or params["prepare"] or params["prepared"]:
             results = super().everywhere(places, task_vars)
             self._seconds = None if self._task.check_mode or params["prepare"] else round(time.monotonic() - started, 3)
             return results

@@ -67,6 +67,13 @@ options:
       - The same task without it, and with O(health=current), then switches at once.
     type: bool
     default: false
+  prepared:
+    description:
+      - Says that all balancers have answered just before, to a task with O(prepare=true) or to the switch that this one takes back.
+      - Balancers on several hosts then switch without being asked first whether all of them are ready, which is quicker by half.
+      - One that has died since is found when the others have switched. They are put back.
+    type: bool
+    default: false
   min_available:
     description:
       - The guard. How many members must stay available on each balancer, as a count or as a share of the pool such as V(50%), rounded up.
@@ -171,6 +178,7 @@ EXAMPLES = r"""
     pool: shop
     before: "{{ switched.before }}"
     health: none
+    prepared: true
   delegate_to: localhost
 
 - name: Give one canary and one baseline host 5 percent each, and the others the rest

@@ -25,6 +25,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "leave": {"type": "str", "default": DISABLED, "choices": [DISABLED, DRAINED]},
     "tolerance": {"type": "float", "default": 0.5},
     "prepare": {"type": "bool", "default": False},
+    "prepared": {"type": "bool", "default": False},  # of concern to the controller's door alone
     "min_available": {"type": "str", "default": "1"},
     "wait": {"type": "bool", "default": False},
     "drain_timeout": {"type": "float", "default": 60.0},
@@ -90,6 +91,8 @@ def check_options(params: dict[str, Any]) -> None:
     """
     if params["groups"] is not None:
         groups_in(params["groups"])
+    if params["prepare"] and params["prepared"]:
+        raise InvalidInput("`prepare` makes ready and `prepared` switches: a task is one of them. Nothing was touched.")
     for option in ("drain_timeout", "drain_wait", "hold", "health_timeout"):
         if params[option] < 0:
             raise InvalidInput(f"`{option}` is {params[option]:g} s; it cannot be negative. Nothing was touched.")

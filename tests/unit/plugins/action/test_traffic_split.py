@@ -120,6 +120,13 @@ def test_to_make_ready_is_one_step(action):
     assert len(action.asked) == 2 and action._seconds is None
 
 
+def test_once_all_have_answered_they_switch_at_once(action):
+    action._task.args.update(prepared=True, health="none")
+    action.answers = {name: [told(name, "disabled", "enabled")] for name in PLACES}
+    action.everywhere(PLACES, {})
+    assert len(action.asked) == 2 and action._seconds is not None
+
+
 def test_check_mode_asks_once(action):
     action._task.check_mode = True
     action.answers = {name: [told(name, "disabled", "enabled")] for name in PLACES}

@@ -243,6 +243,11 @@ class TestShares:
         assert result["balancers"][0]["shares"] == {"blue": 90.91, "green": 9.09}
         assert "warnings" not in split(lb, groups=shared(99, 1), tolerance=9)
 
+    def test_a_task_makes_ready_or_switches(self, split, lb):
+        with pytest.raises(InvalidInput, match="`prepare` makes ready and `prepared` switches"):
+            split(lb, groups=shared(0, 100), prepare=True, prepared=True)
+        assert lb.wrote == []
+
     def test_who_is_down_takes_less_which_is_a_warning(self, split, lb):
         lb.set("m2", health="down")
         result = split(lb, groups=shared(100, 0))
