@@ -21,6 +21,7 @@ class ActionModule(UseCaseAction):
 
     MODULE = "zero_downtime.deploy.canary_analysis"
     ARGUMENT_SPEC = analyse_canary.ARGUMENT_SPEC
+    TIMED = True
     USE_CASE = analyse_canary.run
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

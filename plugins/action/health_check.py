@@ -17,6 +17,7 @@ class ActionModule(UseCaseAction):
     MODULE = "zero_downtime.deploy.health_check"
     ARGUMENT_SPEC = check_health.ARGUMENT_SPEC
     USE_CASE = check_health.run
+    TIMED = True
 
     def needs_privilege(self, args: dict[str, Any]) -> bool:
         """Only a command cares who runs it."""

@@ -24,6 +24,7 @@ class ActionModule(BalancerAction):
     USE_CASE = set_members.run
     SUMMED = set_members.summed
     AT_A_PLACE = {"on_failure": "fail"}
+    TIMED = True
 
     def failure(self, error: DeployError) -> dict[str, Any]:
         """Failed, or reported, as the task wants it."""

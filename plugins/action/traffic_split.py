@@ -29,12 +29,13 @@ class ActionModule(BalancerAction):
     USE_CASE = split_traffic.run
     SUMMED = split_traffic.summed
     AT_A_PLACE = {"on_failure": "fail"}
+    TIMED = True
 
     _seconds: float | None = None
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Split at each place; return the task's result."""
-        result = super().run(tmp, task_vars)
+        result = super().act(task_vars)
         if self._seconds is not None and not result.get("failed") and not result.get("problem"):
             result["seconds"] = self._seconds
         return result

@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Callable, Mapping
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import problems
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS, problems
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import (
     canary,
     canary_plan,
     color_story,
     colors,
+    counted,
+    course,
+    felt_lines,
     gates,
     pauses,
     plan,
+    recorded,
     story,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.times import epoch
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
     keep_journal,
@@ -34,6 +40,20 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 IMPORTED_FOR_WORKERS = (check_health, keep_journal, pass_gates, read_pool, set_members, split_traffic)
 
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
+
+
+def rollout_or_anybody(found: list[str], ours: bool = True) -> list[str] | str:
+    """The hosts of a playbook's first play, as a pattern.
+
+    Every first play has this filter in its `hosts`, which Ansible's main process reads: see `IMPORTED_FOR_WORKERS`. Measured: 0.8 s of
+    the processor's time in each run.
+
+    :param found: what `rollout_hosts` matches. Where that is nobody, any host will do to say so.
+    :param ours: whether the play is of the strategy that is gone on with; see the playbook promote.
+    """
+    if not ours:
+        return "localhost:!localhost"
+    return list(found) or "all:localhost"
 
 
 def rollout_balancer_problems(balancers: Any) -> list[str]:
@@ -158,18 +178,24 @@ def rollout_canary_known(begun: dict[str, Any]) -> dict[str, Any]:
     return canary_plan.known_part(begun["journal"] if begun["resumed"] else None)
 
 
-def rollout_canary_decision(judged: dict[str, Any], policy: str, waited: Any, longest: Any) -> dict[str, Any]:
+def rollout_canary_decision(
+    judged: dict[str, Any], policy: str, waited: Any, longest: Any, known: Mapping[str, Any], step: Any, hosts: list[str]
+) -> dict[str, Any]:
     """What follows a watch; see `_domain.canary.decision`.
 
     :param judged: what `canary_analysis` returned.
     :param waited: seconds that this step has been watched.
     :param longest: of canary_inconclusive_wait.
+    :param known: what the watches before this one have come to.
+    :param step: which step it is, from 0.
+    :param hosts: of the canary.
     """
     # A judge that broke off has no verdict, and nothing was seen to be well.
     verdict = judged.get("verdict") or canary.INCONCLUSIVE
     said = judged.get("sentence") or judged.get("problem") or judged.get("msg") or "The judge gave no verdict."
     made = canary.decision(verdict, said, policy, float(waited), seconds(longest, "canary_inconclusive_wait"))
-    return {**made, "watched": float(waited)}
+    verdicts = [*known.get("verdicts", []), recorded.verdict(int(step), hosts, judged)]
+    return {**made, "watched": float(waited), "verdicts": verdicts}
 
 
 def rollout_without(before: dict[str, dict[str, Any]], members: list[str]) -> dict[str, dict[str, Any]]:
@@ -250,6 +276,126 @@ def rollout_undo_story(hostvars: Mapping[str, Any], check_mode: bool = False) ->
     return story.undo_story(service, {**undone, "reached": facts["__rollback_reached"]}, facts["__rollback_failures"], check_mode)
 
 
+def rollout_course(
+    hosts: list[str], hostvars: Mapping[str, Any], batch: Any = 0, failed: bool = False, undo: bool = False
+) -> list[dict[str, Any]]:
+    """The course of the rollout with what a batch of these hosts has gone through; see `_domain.course`.
+
+    :param batch: its number; one that is undone has that which it had.
+    """
+    known = hostvars["localhost"].get("__rollout_course") or []
+    if undo:
+        batch = next((stage["batch"] for stage in known if {*hosts}.intersection(stage["hosts"])), 0)
+    first = hostvars[hosts[0]]
+    results = {
+        course.DRAIN: [first.get("traffic_drained") or {}],
+        course.RETURN: [first.get("traffic_returned") or {}],
+        course.CHECK: _checks(hosts, hostvars),
+    }
+    return course.of_batch(known, int(batch), hosts, results, time.time(), failed, undo)
+
+
+def rollout_course_switched(hosts: list[str], hostvars: Mapping[str, Any], undo: bool = False) -> list[dict[str, Any]]:
+    """Likewise, with a switch of all of the traffic to these hosts."""
+    known = hostvars["localhost"].get("__rollout_course") or []
+    switched = hostvars[hosts[0]].get("__blue_green_switched") or {}
+    return course.of_switch(known, hosts, switched, _checks(hosts, hostvars), undo)
+
+
+def rollout_counting(balancers: list[Mapping[str, Any]]) -> bool:
+    """Whether all of them count what the members fail."""
+    return all(
+        entry.get("counters") or (entry.get("provider") in PROVIDERS and PROVIDERS[entry["provider"]].capabilities.counters)
+        for entry in balancers
+    )
+
+
+def rollout_counted(balancers: list[dict[str, Any]], hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """What the balancers have counted up to this look; see `_domain.counted.looked`."""
+    return counted.looked(hostvars["localhost"].get("__rollout_counted") or {}, balancers)
+
+
+def rollout_figures(hostvars: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that the journal keeps of a rollout, for the history of its service."""
+    facts = hostvars["localhost"]
+    felt, decided = _felt(facts), _instant(facts, "__rollout_decided")
+    return {
+        "began": _instant(facts, "__rollout_began"),
+        "ended": round(time.time(), 3),
+        "decided": decided,
+        "undone": course.undone(facts.get("__rollout_course") or []) if decided else None,
+        "felt": felt_lines.kept(felt),
+        "counted": _counted(facts, felt),
+    }
+
+
+def rollout_felt_lines(hostvars: Mapping[str, Any]) -> list[str]:
+    """What users felt, for the end of a run; nothing where nobody looked."""
+    facts = hostvars["localhost"]
+    felt = _felt(facts)
+    return felt_lines.lines(felt, _counted(facts, felt))
+
+
+def rollout_stats(journal: dict[str, Any] | None, hostvars: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a rollout for who has started the run: a few words and numbers.
+
+    :param journal: as `rollout` returned it at the end; None where nothing is left to be known.
+    :param told: how it ended, see :func:`rollout_story`.
+    """
+    figures = rollout_figures(hostvars)
+    felt = figures.pop("felt") or {}
+    return {
+        **{key: (journal or {}).get(key) for key in ("id", "version", "strategy")},
+        "outcome": told["outcome"],
+        **{key: figures[key] for key in ("began", "ended", "decided", "undone")},
+        "requests": felt.get("requests"),
+        "failed_requests": felt.get("failed"),
+    }
+
+
+def rollout_record(journal: dict[str, Any], hostvars: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """All that is known of a rollout at its end; see `_domain.recorded`.
+
+    :param journal: as `rollout` returned it at the end.
+    :param told: how it ended, see :func:`rollout_story`.
+    """
+    facts = hostvars["localhost"]
+    figures, felt = journal["summary"] if journal["outcome"] else rollout_figures(hostvars), _felt(facts)
+    made = recorded.record(
+        {**journal, "events": [{**event, "time": float(epoch(event["time"]))} for event in journal["events"]]},
+        told,
+        facts.get("__rollout_course") or [],
+        (facts.get("__canary") or {}).get("verdicts") or [],
+        (facts.get("__rollout_pool_after") or {}).get("balancers") or [],
+        {**(facts.get("__rolling_failures") or {}), **(facts.get("__rollback_failures") or {})},
+        {key: figures[key] for key in ("began", "ended", "decided")},
+        {"felt": felt, "counted": _counted(facts, felt)},
+    )
+    # Ansible's own types do not travel, and what is a number to us may be text to an inventory.
+    plain: dict[str, Any] = json.loads(json.dumps(made, default=str))
+    return plain
+
+
+def _instant(facts: Mapping[str, Any], name: str) -> float | None:
+    # Text before ansible-core 2.19.
+    return round(float(facts[name]), 3) if facts.get(name) else None
+
+
+def _felt(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    return (facts.get("__rollout_probed") or {}).get("felt") or None
+
+
+def _counted(facts: Mapping[str, Any], felt: dict[str, Any] | None) -> dict[str, Any] | None:
+    looks = facts.get("__rollout_counted") or {}
+    return counted.compared(looks["balancers"], felt) if looks else None
+
+
+def _checks(hosts: list[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the last health check of a batch returned: one result for all of its hosts, or one of each host."""
+    of_all = hostvars[hosts[0]].get("__rollout_health_controller") or {}
+    return [of_all] if "began" in of_all else [hostvars[host].get("__rollout_health_host") or {} for host in hosts]
+
+
 def _colored(variables: Mapping[str, Any], host: str) -> dict[str, str]:
     # The default of the role `blue_green`, which is out of sight where another host's variables are read.
     members = variables.get("blue_green_members")
@@ -294,7 +440,14 @@ class FilterModule:
             "rollout_failures": rollout_failures,
             "rollout_gate_points": gates.points,
             "rollout_gate_problems": rollout_gate_problems,
+            "rollout_counted": rollout_counted,
+            "rollout_counting": rollout_counting,
+            "rollout_course": rollout_course,
+            "rollout_course_switched": rollout_course_switched,
+            "rollout_felt_lines": rollout_felt_lines,
+            "rollout_figures": rollout_figures,
             "rollout_members": rollout_members,
+            "rollout_or_anybody": rollout_or_anybody,
             "rollout_paused": rollout_paused,
             "rollout_plan": rollout_plan,
             "rollout_planned": rollout_planned,
@@ -302,8 +455,10 @@ class FilterModule:
             "rollout_seen": rollout_seen,
             "rollout_so_far": pauses.so_far,
             "rollout_states_before": plan.states_before,
+            "rollout_record": rollout_record,
             "rollout_sentence": story.failures_sentence,
             "rollout_story": rollout_story,
+            "rollout_stats": rollout_stats,
             "rollout_status": story.status,
             "rollout_switch_back": rollout_switch_back,
             "rollout_switch_hosts": rollout_switch_hosts,

@@ -277,6 +277,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+began:
+  description: When the task began, in seconds since 1970 by the controller's clock.
+  returned: always
+  type: float
+ended:
+  description: When it ended.
+  returned: always
+  type: float
 verdict:
   description: V(pass), V(fail) or V(inconclusive). Also present when the task fails.
   returned: when the options make sense

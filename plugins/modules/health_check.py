@@ -214,6 +214,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+began:
+  description: When the task began, in seconds since 1970 by the controller's clock.
+  returned: always
+  type: float
+ended:
+  description: When it ended.
+  returned: always
+  type: float
 targets:
   description: What was seen of each target, in the order of the option. Also present when the task fails.
   returned: when the options make sense

@@ -194,6 +194,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+began:
+  description: When the task began, in seconds since 1970 by the controller's clock.
+  returned: always
+  type: float
+ended:
+  description: When it ended.
+  returned: always
+  type: float
 problem:
   description: What went wrong, with O(on_failure=report). Empty when all is well.
   returned: always

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.health_endpoint import HealthEndpoint
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import balancer_name, balancer_names
@@ -38,10 +37,8 @@ class BalancerAction(UseCaseAction):
     # Makes one result out of the balancers' own.
     SUMMED: Callable[[list[dict[str, Any]]], dict[str, Any]]
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run the use case at each place; return the task's result."""
-        task_vars = task_vars or {}
-        ActionBase.run(self, tmp, task_vars)  # refuses what the task's keywords ask for and an action cannot do
         params, wrong = self.validated(self._task.args)
         if wrong:
             return wrong
@@ -50,7 +47,7 @@ class BalancerAction(UseCaseAction):
             names = balancer_names(entries)
             places = group_by_place(entries)
             if list(places) == [HERE] and not any(entry["provider"] == HealthEndpoint.provider for entry in entries):
-                return super().run(tmp, task_vars)
+                return super().act(task_vars)
             outcomes = [self._as_outcome(result) for result in self.everywhere(places, task_vars)]
             results = all_or_none(
                 [place or "of the task's own host" for place in places],

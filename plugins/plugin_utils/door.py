@@ -10,6 +10,7 @@ connection, no privilege escalation, the controller's own Python) and ships the 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -34,19 +35,24 @@ class UseCaseAction(ActionBase):
     # What AnsibleModule takes beside the options: mutually_exclusive, required_one_of, ...
     CONSTRAINTS: dict[str, Any] = {}
     USE_CASE: UseCase
+    # Whether the result says when the task began and ended, by the controller's clock: what a rollout's course is told by.
+    TIMED = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case here or ship the module; return the task's result."""
-        task_vars = task_vars or {}
+        began = time.time()
         result = super().run(tmp, task_vars)
         del tmp
-        if self.runs_here(self._task.args):
-            result.update(self.in_process(self._task.args))
-        else:
-            result.update(
-                self._execute_module(module_name=self.MODULE, module_args=self._task.args, task_vars=task_vars)
-            )
+        result.update(self.act(task_vars or {}))
+        if self.TIMED:
+            result.update(began=round(began, 3), ended=round(time.time(), 3))
         return result
+
+    def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the task does, once Ansible has found nothing against it."""
+        if self.runs_here(self._task.args):
+            return self.in_process(self._task.args)
+        return self._execute_module(module_name=self.MODULE, module_args=self._task.args, task_vars=task_vars)
 
     def runs_here(self, args: dict[str, Any]) -> bool:
         """Whether this process can do it: the task's target is the controller, and no other user is needed.

@@ -31,6 +31,12 @@ def test_the_names_that_the_roles_use_are_there():
     assert all(name.startswith("rollout_") for name in filters)
 
 
+def test_where_no_host_is_meant_any_will_do_to_say_so():
+    assert rollout.rollout_or_anybody(["a", "b"]) == ["a", "b"]
+    assert rollout.rollout_or_anybody([]) == "all:localhost"
+    assert rollout.rollout_or_anybody(["a"], False) == "localhost:!localhost"
+
+
 def test_members_are_named_as_the_pool_names_them():
     hostvars = {"a": {"rollout_member": "web-a"}, "b": {}, "c": {"rollout_member": ""}}
     assert rollout.rollout_members(["c", "a", "b"], hostvars) == ["c", "web-a", "b"]
@@ -240,7 +246,9 @@ def test_the_problems_of_gates_as_yaml_reads_them():
 
 def test_a_judge_that_broke_off_has_seen_nothing_well():
     def action(judged, policy="ask", waited=10):
-        return rollout.rollout_canary_decision(judged, policy, waited, "1m")
+        decided = rollout.rollout_canary_decision(judged, policy, waited, "1m", {}, 0, ["app1"])
+        assert [one["why"] for one in decided.pop("verdicts")] == [judged.get("sentence") or judged.get("msg") or ""]
+        return decided
 
     assert action({"verdict": "pass", "sentence": "well"}) == {"action": "go_on", "why": "well", "watched": 10.0}
     assert action({"verdict": "fail", "sentence": "worse"})["action"] == "undo"
