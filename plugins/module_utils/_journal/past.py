@@ -10,13 +10,13 @@ taken as not known.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any, Dict, List, Optional
 
 from .journal import Journal, finished
 from .times import epoch
 
+LARGEST = 1e15  # of a usable number
 # Events of a rollout that has touched nothing yet. Whatever else is there, a word that is not known here included, counts as touching.
 _HARMLESS = ("planned", "paused", "approved", "halted")
 
@@ -85,5 +85,5 @@ def felt_of(found: Any) -> Optional[Dict[str, Any]]:
 
 
 def _number(value: Any) -> Optional[float]:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    return value if usable else None
+    # Not a number is neither; and neither is an integer beyond all floats.
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LARGEST else None
