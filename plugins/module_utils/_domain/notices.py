@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from .durations import told
 from .errors import InvalidInput
+from .history import ROLLBACK as UNDO
 from .rollout_metrics import BEGIN, FAILURE, FINISH, PAUSED, ROLLBACK, STATES, finite
 from .story import failures_sentence
 
@@ -28,12 +29,18 @@ def sentences(event: str, record: Mapping[str, Any], labels: Mapping[str, str]) 
 
     :param labels: of the user; they say which of several environments it is.
     """
-    name = "Rollout of %s to %s" % (record.get("service") or "?", record.get("version") or "?")
+    asked_for = record.get("strategy") == UNDO
+    name = ("Rollback of %s from %s" if asked_for else "Rollout of %s to %s") % (
+        record.get("service") or "?",
+        record.get("version") or "?",
+    )
     failures = record.get("failures") if isinstance(record.get("failures"), dict) else {}
     why = failures_sentence(failures or {})
     lines: List[str] = []
     if event == BEGIN:
-        lines.append("%s has begun%s." % (name, ", %s" % record["strategy"] if record.get("strategy") else ""))
+        lines.append(
+            "%s has begun%s." % (name, ", %s" % record["strategy"] if record.get("strategy") and not asked_for else "")
+        )
     elif event == FAILURE:
         lines.append("%s is failing%s" % (name, ": %s" % why if why else "."))
     elif event == ROLLBACK:

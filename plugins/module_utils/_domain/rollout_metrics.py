@@ -14,7 +14,8 @@ import math
 from typing import Any, Dict, List, Mapping, Optional
 
 from .exposition import SUMMARY, Family, Sample
-from .history import SUCCEEDED
+from .history import ROLLBACK as UNDO
+from .history import SUCCEEDED, UNDONE
 
 PREFIX = "zero_downtime_"
 ROLLOUT, HISTORY = PREFIX + "rollout_", PREFIX + "history_"
@@ -34,7 +35,7 @@ ABOUT: Dict[str, str] = {
     + "info": "The last rollout of a service, always 1. The outcome is running, failing or rolling_back until it has ended.",
     ROLLOUT + "started_timestamp_seconds": "When the last rollout began.",
     ROLLOUT + "finished_timestamp_seconds": "When the last finished rollout ended.",
-    ROLLOUT + "success": "Whether the last finished rollout brought the service to its version, 1 or 0.",
+    ROLLOUT + "success": "Whether the last finished rollout did what it was to do, 1 or 0.",
     ROLLOUT + "requests": "Requests that the probe sent during the last finished rollout.",
     ROLLOUT + "failed_requests": "Those of the requests that failed.",
     ROLLOUT
@@ -98,13 +99,14 @@ def rollout_families(event: str, record: Mapping[str, Any], labels: Mapping[str,
         return families
     ended = finite(record.get("ended"))
     families += _one(ROLLOUT + "finished_timestamp_seconds", now if ended is None else ended, mine)
-    families += _one(ROLLOUT + "success", float(outcome in (*SUCCEEDED, "nothing_to_do")), mine)
+    good = (*SUCCEEDED, "nothing_to_do", *([UNDONE] if record.get("strategy") == UNDO else []))
+    families += _one(ROLLOUT + "success", float(outcome in good), mine)
     felt = record.get("felt")
     if isinstance(felt, dict):
         families += _one(ROLLOUT + "requests", finite(felt.get("requests")), mine)
         families += _one(ROLLOUT + "failed_requests", finite(felt.get("failed")), mine)
         families += _latency(felt, mine)
-    if outcome == "rolled_back":
+    if outcome == UNDONE:
         durations = {
             "decision": _between(record, "decided", "undone"),
             "first_failure": _between(felt if isinstance(felt, dict) else {}, "first_failure", "last_failure"),

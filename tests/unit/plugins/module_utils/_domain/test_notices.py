@@ -38,6 +38,7 @@ FAILURES = {"app3": "not healthy, last seen: 500", "app4": "not healthy, last se
     [
         ("begin", RECORD, "Rollout of shop to 1.4.2 has begun, rolling."),
         ("begin", {"service": "shop"}, "Rollout of shop to ? has begun."),
+        ("begin", {**RECORD, "strategy": "rollback"}, "Rollback of shop from 1.4.2 has begun."),
         (
             "failure",
             {**RECORD, "failures": FAILURES},

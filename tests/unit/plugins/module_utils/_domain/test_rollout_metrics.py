@@ -109,6 +109,11 @@ def test_success(outcome, success):
     assert told("finish", {**RECORD, "outcome": outcome})["success",] == success
 
 
+def test_a_rollback_that_was_asked_for_is_a_success():
+    assert told("finish", {**RECORD, "strategy": "rollback"})["success",] == 1
+    assert told("finish", {**RECORD, "strategy": "rollback", "outcome": "rollback_failed"})["success",] == 0
+
+
 def test_hostile_words_stay_in_their_label():
     text = render(
         rollout_families("begin", {**RECORD, "version": HOSTILE, "service": HOSTILE}, {"environment": HOSTILE}, NOW)
@@ -163,18 +168,15 @@ anything = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=8,
 )
+KEYS = "service id version strategy outcome began ended decided undone lines failures from_versions".split()
+FELT = "requests failed outcomes latency first_failure last_failure disturbance".split()
 strange = st.fixed_dictionaries(
     {},
     optional={
-        key: anything
-        for key in ("service", "id", "version", "strategy", "outcome", "began", "ended", "decided", "undone", "lines", "failures", "from_versions")
-    }
-    | {
-        "felt": st.one_of(
-            anything, st.fixed_dictionaries({}, optional={k: anything for k in ("requests", "failed", "outcomes", "latency", "first_failure")})
-        )
+        **dict.fromkeys(KEYS, anything),
+        "felt": st.one_of(anything, st.fixed_dictionaries({}, optional=dict.fromkeys(FELT, anything))),
     },
-)  # fmt: skip
+)
 
 
 @given(st.sampled_from(EVENTS), strange)
