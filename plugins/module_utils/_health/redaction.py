@@ -37,10 +37,11 @@ class Redactor:
 
     :param headers: the headers we send.
     :param url: where to; its user, password and query are masked too.
+    :param also: what else is secret.
     """
 
-    def __init__(self, headers: Mapping[str, str] | None = None, url: str = "") -> None:
-        secrets = set()
+    def __init__(self, headers: Mapping[str, str] | None = None, url: str = "", also: Iterable[str] = ()) -> None:
+        secrets = set(also)
         for name, value in (headers or {}).items():
             if name.lower() not in _HARMLESS:
                 secrets.update(_header_secrets(value))
