@@ -23,8 +23,9 @@ class ActionModule(UseCaseAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case; say whose the prober is where that is a process of the same system."""
         given = self._task.args
+        starts = given.get("state", "started") == "started" and given.get("owner_pid") is None
         # A module that is shipped to the controller, for another user, still sees its processes.
-        if self._connection.transport == "local" and given.get("owner_pid") is None:
+        if starts and self._connection.transport == "local":
             pid = main_process()
             self._task.args = {**given, "owner_pid": pid, "owner_started": look(pid)[1]}
         try:

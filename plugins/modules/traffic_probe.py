@@ -16,9 +16,10 @@ description:
     are refused.
   - The prober is a process that outlives the task. It ends when it is stopped, when the playbook run that started it has ended,
     however that came about, or when its O(lifetime) is over. There is never more than one of the same O(name).
-  - Requests are sent at fixed times, whatever becomes of those before, so that a balancer that hangs does not hang the probe. None is tried
-    twice. Each has a connection of its own, as a new user's has, unless O(keep_alive) is set.
-  - A request is good when it is answered with a status below 500 and with its whole body, and has failed otherwise. Redirects are not followed.
+  - Requests are sent at fixed times, whatever becomes of those before, so that a balancer that hangs does not hang the probe.
+    None is tried twice. Each has a connection of its own, as a new user's has, unless O(keep_alive) is set.
+  - A request is good when it is answered with a status below 500 and with its whole body, and has failed otherwise.
+    Redirects are not followed.
   - Nothing that the probe finds fails a task. What it says is there to be looked at afterwards.
 author:
   - The zero_downtime.deploy authors (@zero-downtime)
@@ -80,8 +81,8 @@ options:
   keep_alive:
     description:
       - Whether connections are kept for later requests.
-      - A connection that was closed while nothing was under way on it is replaced, as by any client. One that is closed after a request was
-        sent has failed that request.
+      - A connection that was closed while nothing was under way on it is replaced, as by any client. One that is closed after
+        a request was sent has failed that request.
     type: bool
     default: false
   version:
@@ -102,8 +103,8 @@ options:
   owner_pid:
     description:
       - For O(state=started). The process with which the prober ends, on the host where the task runs. V(0) is none.
-      - Normally not given. Where the task runs on the controller, the action plugin of this module fills in the playbook run's main process.
-        Elsewhere there is none.
+      - Normally not given. Where the task runs on the controller, the action plugin of this module fills in the main process of the
+        playbook run. Elsewhere there is none.
     type: int
   owner_started:
     description: When that process was started, in clock ticks after the boot. It tells a reused process id.
@@ -122,10 +123,10 @@ attributes:
     description: There is no text to compare.
     support: none
 notes:
-  - Run it on the controller or on another host from which users' way to the service can be gone, never on one that is rolled over.
+  - Run it on the controller, or on another host that is not rolled over and reaches the service as users do.
   - Start, read and stop it on the same host, as the same user.
-  - Up to 256 requests are under way at once. What could not be sent within half a second of its time, since these were all hanging or since the
-    host was too busy, is not made up for, but counted in RV(felt.late).
+  - Up to 256 requests are under way at once. What could not be sent within half a second of its time, since these were all hanging
+    or since the host was too busy, is not made up for, but counted in RV(felt.late).
   - A request belongs to the second in which it was sent, even when it ended seconds later.
 seealso:
   - module: zero_downtime.deploy.rollout
@@ -214,9 +215,10 @@ felt:
     outcomes:
       description:
         - How many requests ended how, of those that occurred.
-        - V(ok); V(status), 5xx; V(refused), there was no connection; V(reset) and V(closed), the connection was reset or closed before an answer
-          began; V(truncated), the answer began and did not reach its end; V(timeout); V(garbled), what came is not HTTP/1;
-          V(name), the host's name cannot be resolved; V(tls), the handshake failed or the certificate is not trusted.
+        - V(ok), a status below 500 and the whole body. V(status), 5xx. V(refused), there was no connection. V(reset) and V(closed), the
+          connection was reset or closed before an answer began. V(truncated), the answer began and did not reach its end. V(timeout).
+          V(garbled), what came is not HTTP/1. V(name), the host's name cannot be resolved. V(tls), the handshake failed or the
+          certificate is not trusted.
       type: dict
       sample: {ok: 598, status: 1, truncated: 1}
     versions:
@@ -225,7 +227,7 @@ felt:
       sample: {"1.4.1": 300, "1.4.2": 298, "": 2}
     latency:
       description:
-        - Milliseconds from connecting to the last byte, of those that were answered whole, C(p50), C(p95), C(p99) and C(max). Null without any.
+        - Milliseconds from connecting to the last byte, of those that were answered, C(p50), C(p95), C(p99) and C(max). Null without any.
         - The percentiles are at most 2.5 % off.
       type: dict
       sample: {p50: 2.1, p95: 5.0, p99: 9.0, max: 12.0}

@@ -160,7 +160,8 @@ def summary(seconds: Iterable[Second], began: float, ended: float, urls: Sequenc
         "outcomes": _sorted(total.outcomes),
         "versions": _sorted(total.versions),
         "latency": {
-            **{name: total.latencies.percentile(share) for name, share in _SHARES}, "max": total.latencies.longest
+            **{name: total.latencies.percentile(share) for name, share in _SHARES},
+            "max": total.latencies.longest,
         },
         "first_failure": total.first,
         "last_failure": total.last,

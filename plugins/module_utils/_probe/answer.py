@@ -111,12 +111,12 @@ class Answer:
                     raise Spoilt(CLOSED, "the connection was closed without an answer")
                 raise Spoilt(TRUNCATED, "the connection was closed within the head of the answer")
         head = self._buffer[: end.end()]
-        self._buffer = self._buffer[end.end():]
+        self._buffer = self._buffer[end.end() :]
         first = _STATUS.match(head)
         if first is None:
             raise Spoilt(GARBLED, "the answer is not HTTP/1: it begins %r" % head[:40])
         headers: Dict[str, str] = {}
-        for line in head[first.end():].decode("latin-1").splitlines():
+        for line in head[first.end() :].decode("latin-1").splitlines():
             name, colon, value = line.partition(":")
             if colon:
                 name, value = name.lower(), value.strip()
@@ -126,7 +126,9 @@ class Answer:
     def _read_body(self, length: int) -> None:
         while self.length < length:
             if not self._buffer and not self._more():
-                raise Spoilt(TRUNCATED, "%s, but the body was cut off after %d of %d bytes" % (self.told(), self.length, length))
+                raise Spoilt(
+                    TRUNCATED, "%s, but the body was cut off after %d of %d bytes" % (self.told(), self.length, length)
+                )
             self._take(min(len(self._buffer), length - self.length))
 
     def _read_chunks(self) -> None:
@@ -156,7 +158,9 @@ class Answer:
         return line
 
     def _cut(self) -> Spoilt:
-        return Spoilt(TRUNCATED, "%s, but the body was cut off after %d bytes, before its last chunk" % (self.told(), self.length))
+        return Spoilt(
+            TRUNCATED, "%s, but the body was cut off after %d bytes, before its last chunk" % (self.told(), self.length)
+        )
 
     def _take(self, count: int) -> None:
         if len(self.body) < self._keep:

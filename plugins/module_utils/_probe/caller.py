@@ -97,7 +97,8 @@ class Caller:
         except TIMEOUTS:
             outcome = felt.TIMEOUT
             why = (
-                "%s, but %s" % (answer.told(), no_answer(deadline, "no whole answer")) if answer and answer.begun
+                "%s, but %s" % (answer.told(), no_answer(deadline, "no whole answer"))
+                if answer and answer.begun
                 else no_answer(deadline, "no answer" if answer else "no connection")
             )
         except OSError as error:

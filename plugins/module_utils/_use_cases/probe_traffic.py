@@ -95,7 +95,8 @@ def read_callers(params: dict[str, Any]) -> List[Caller]:
     """
     if not (0 < params["rate"] <= MOST):
         raise InvalidInput(
-            "rate: expected requests a second, above 0 and at most %g, found %g; nothing is probed" % (MOST, params["rate"])
+            "rate: expected requests a second, above 0 and at most %g, found %g; nothing is probed"
+            % (MOST, params["rate"])
         )
     for name in ("timeout", "lifetime"):
         if not (params[name] > 0 and math.isfinite(params[name])):
@@ -104,15 +105,16 @@ def read_callers(params: dict[str, Any]) -> List[Caller]:
     targets = read_targets(
         [
             {
-                "name": "urls[%d]" % number, "url": url, "status": [200], **{name: params[name] for name in shared},
+                "name": "urls[%d]" % number,
+                "url": url,
+                "status": [200],
+                **{name: params[name] for name in shared},
                 "ca_path": params["ca_path"] if url.startswith("https:") else None,
             }
             for number, url in enumerate(params["urls"])
         ]
     )
-    return [
-        _caller(target.probe, target.expectations, params["host"], params["keep_alive"]) for target in targets
-    ]
+    return [_caller(target.probe, target.expectations, params["host"], params["keep_alive"]) for target in targets]
 
 
 def _caller(probe: Any, expectations: Expectations, host: Optional[str], keep_alive: bool) -> Caller:
@@ -223,8 +225,10 @@ def _first_look(callers: List[Caller], params: dict[str, Any], clock: Clock) -> 
             else:
                 del wrong[report.job]
     crew.dismiss()
-    return ["The first request to %s: %s. The probe has begun all the same." % (callers[number].url, wrong[number])
-            for number in sorted(wrong)]
+    return [
+        "The first request to %s: %s. The probe has begun all the same." % (callers[number].url, wrong[number])
+        for number in sorted(wrong)
+    ]
 
 
 def _read(folder: Folder, params: dict[str, Any], _check_mode: bool, _clock: Clock) -> dict[str, Any]:
@@ -269,7 +273,9 @@ def _felt(folder: Folder, since: Optional[float]) -> dict[str, Any]:
     ended = max(began, latest.until)
     urls = list(dict.fromkeys(url for record in records for url in record.urls))
     result: Dict[str, Any] = {
-        "felt": felt.summary((second for record in records for second in record.seconds), began, ended, urls, latest.rate)
+        "felt": felt.summary(
+            (second for record in records for second in record.seconds), began, ended, urls, latest.rate
+        )
     }
     if not runs:
         result["ended"] = latest.ended or KILLED
