@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import multiprocessing
 import os
 import socket
 from typing import Any
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.owner import proof_of_death
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._processes import first_line, look, main_process
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import keep_journal
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
@@ -63,7 +63,7 @@ def this_run(task_vars: dict[str, Any]) -> dict[str, Any]:
         "controller": socket.gethostname(),
         "pid": pid,
         "process_started": look(pid)[1],
-        "boot_id": _first_line("/proc/sys/kernel/random/boot_id"),
+        "boot_id": first_line("/proc/sys/kernel/random/boot_id"),
         "pid_namespace": pid_namespace(),
         "machine": machine(),
     }
@@ -81,33 +81,6 @@ def person(task_vars: dict[str, Any]) -> str:
         return f"user {os.getuid()}"
 
 
-def main_process() -> int:
-    """The process id of the playbook's main process; a task runs in a child of it."""
-    parent = multiprocessing.parent_process()
-    return os.getpid() if parent is None or parent.pid is None else parent.pid
-
-
-def look(pid: int) -> tuple[bool, int | None]:
-    """Whether process `pid` exists on this system, and when it started (clock ticks after boot, None if unknown)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False, None
-    except (OSError, OverflowError):
-        # It may exist and not be ours to ask.
-        pass
-    line = _first_line(f"/proc/{pid}/stat")
-    if line is None:
-        return True, None
-    # The second field is the command in parentheses and may hold anything; state is field 3, start field 22.
-    fields = line.rpartition(")")[2].split()
-    try:
-        # A zombie has ended; only its parent has not noticed yet.
-        return fields[0] not in ("Z", "X"), int(fields[19])
-    except (IndexError, ValueError):
-        return True, None
-
-
 def pid_namespace() -> str | None:
     """Which set of process ids this process counts in."""
     try:
@@ -118,15 +91,7 @@ def pid_namespace() -> str | None:
 
 def machine() -> str | None:
     """A hash of the system's machine id, which itself is to be kept private."""
-    known = _first_line("/etc/machine-id")
+    known = first_line("/etc/machine-id")
     if not known or known == "uninitialized":
         return None
     return hashlib.sha256(f"zero_downtime.deploy:{known}".encode()).hexdigest()[:32]
-
-
-def _first_line(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.readline().strip() or None
-    except OSError:
-        return None

@@ -71,7 +71,7 @@ def judge(seen: Observation, expected: Expectations) -> Verdict:
     """Hold an observation against what was expected."""
     if seen.failure is not None:
         return Verdict(False, expected.redactor.text(seen.failure))
-    version = _version(seen, expected.version)
+    version = version_of(seen, expected.version)
     complaint = (
         _wrong_end(seen, expected)
         or _wrong_header(seen, expected)
@@ -198,7 +198,8 @@ def _wrong_version(seen: Observation, expected: Expectations, version: str | Non
     return "version %s runs, expected %s" % (expected.redactor.value(version), expected.expected_version)
 
 
-def _version(seen: Observation, source: VersionSource | None) -> str | None:
+def version_of(seen: Observation, source: VersionSource | None) -> str | None:
+    """The running version that an answer tells; None where it tells none, or nobody asks."""
     if source is None:
         return None
     if source.header is not None:

@@ -18,7 +18,7 @@ import contextlib
 import fcntl
 import json
 import os
-from typing import Any, Callable, Iterable
+from typing import Any, Iterable
 
 from .._balancers.base import Balancer
 from .._balancers.lock import file_of, only_writer
@@ -130,26 +130,3 @@ def _open(path: str) -> Any:
     return os.fdopen(
         os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8"
     )
-
-
-def leave_behind(work: Callable[[], None]) -> None:
-    """Do `work` in a process that outlives this one and holds nothing of it open."""
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    try:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        os.chdir("/")
-        for descriptor in range(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(nothing, descriptor)
-        work()
-    finally:
-        # Not sys.exit: what the parent has to clean up is its own.
-        os._exit(0)

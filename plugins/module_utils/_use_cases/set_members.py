@@ -13,8 +13,8 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.members import ABSENT, STATES, Member
 from .._domain.wishes import AS_BEFORE
+from .._processes import leave_behind
 from .bringing import Bringing
-from .hold import leave_behind
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -13,7 +13,7 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.groups import groups_in
 from .._domain.members import DISABLED, DRAINED, Member
-from .hold import leave_behind
+from .._processes import leave_behind
 from .splitting import Splitting
 from .together import all_or_none, side_by_side
 

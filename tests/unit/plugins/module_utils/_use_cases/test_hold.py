@@ -13,7 +13,8 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold, leave_behind
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._processes import leave_behind
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     CAN_ALL,
     FakeBalancer,
