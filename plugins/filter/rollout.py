@@ -19,12 +19,14 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     course,
     felt_lines,
     gates,
+    history_lines,
     pauses,
     plan,
     recorded,
     story,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.past import pasts
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.times import epoch
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
     check_health,
@@ -291,6 +293,7 @@ def rollout_course(
         course.DRAIN: [first.get("traffic_drained") or {}],
         course.RETURN: [first.get("traffic_returned") or {}],
         course.CHECK: _checks(hosts, hostvars),
+        course.CHECKED: [first.get("__rollout_checked") or {}],
     }
     return course.of_batch(known, int(batch), hosts, results, time.time(), failed, undo)
 
@@ -376,6 +379,21 @@ def rollout_record(journal: dict[str, Any], hostvars: Mapping[str, Any], told: d
     return plain
 
 
+def rollout_past(read: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rollouts of a service that have ended, as `rollout_notice` takes them.
+
+    :param read: what `rollout` returned for ``read``.
+    """
+    return pasts(read["history"])
+
+
+def rollout_status(
+    service: str, balancers: list[dict[str, Any]], health: list[dict[str, Any]], known: dict[str, Any]
+) -> list[str]:
+    """A service as it is now, and its history; see `_domain.story.status`."""
+    return [*story.status(service, balancers, health, known), *history_lines.history_lines(rollout_past(known), time.time())]
+
+
 def _instant(facts: Mapping[str, Any], name: str) -> float | None:
     # Text before ansible-core 2.19.
     return round(float(facts[name]), 3) if facts.get(name) else None
@@ -448,6 +466,7 @@ class FilterModule:
             "rollout_figures": rollout_figures,
             "rollout_members": rollout_members,
             "rollout_or_anybody": rollout_or_anybody,
+            "rollout_past": rollout_past,
             "rollout_paused": rollout_paused,
             "rollout_plan": rollout_plan,
             "rollout_planned": rollout_planned,
@@ -459,7 +478,7 @@ class FilterModule:
             "rollout_sentence": story.failures_sentence,
             "rollout_story": rollout_story,
             "rollout_stats": rollout_stats,
-            "rollout_status": story.status,
+            "rollout_status": rollout_status,
             "rollout_switch_back": rollout_switch_back,
             "rollout_switch_hosts": rollout_switch_hosts,
             "rollout_undo_plan": plan.undo_plan,

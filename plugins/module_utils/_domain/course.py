@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable
 
 DRAIN, DEPLOY, CHECK, RETURN, SOAK, SWITCH, WATCH = "drain", "deploy", "check", "return", "soak", "switch", "watch"
+CHECKED = "checked"
 UNDO = "undo_"
 
 Stage = Dict[str, Any]
@@ -30,14 +31,14 @@ def of_batch(
     """The course with the stages of one more batch.
 
     :param results: what the tasks `drain`, `check` and `return` have returned, on one host or on several; those that were
-        skipped have no times. A check that began after the return is the soak, and then it is not known when the one before it did.
+        skipped have no times. A check that began after the return is the soak, and `checked` is the one before it.
     :param now: when the batch came to its end.
     :param failed: whether it failed. What nobody else answers for is the deployment's.
     """
     since = max([stage["ended"] for stage in course if {*hosts}.intersection(stage["hosts"])], default=0.0)
     drain, check, back = (_span(results.get(phase, []), since) for phase in (DRAIN, CHECK, RETURN))
     soak = check if check and back and check[0] >= back[1] else None
-    check = None if soak else check
+    check = _span(results.get(CHECKED, []), since) if soak else check
     spans = {DRAIN: drain, CHECK: check, RETURN: back, SOAK: soak}
     if drain and drain[2]:
         until = next((span[0] for span in (check, back) if span), now)

@@ -23,6 +23,7 @@ OUTCOMES = (
 )
 PHASES = (
     "drain", "deploy", "check", "return", "soak", "switch", "watch", "undo_drain", "undo_deploy", "undo_check", "undo_return",
+    "undo_soak", "undo_switch", "undo_watch",
 )  # fmt: skip
 VERDICTS = ("pass", "fail", "inconclusive")
 

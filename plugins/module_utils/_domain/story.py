@@ -148,7 +148,7 @@ def undo_story(
 def status(
     service: str, balancers: list[dict[str, Any]], health: list[dict[str, Any]], known: dict[str, Any]
 ) -> list[str]:
-    """A service as it is now: versions, pools, lease, last rollouts.
+    """A service as it is now: versions, pools, lease.
 
     :param balancers: what `pool_info` returned.
     :param health: what `health_check` returned for the hosts.
@@ -188,7 +188,6 @@ def status(
             f"Unfinished: {known['journal']['id']} to {known['journal']['version']}. Run the same command again to go on with it, or the "
             "playbook rollback to undo it."
         )
-    lines += [f"Earlier: {one['id']} to {one['version']}, {one['strategy']}: {one['outcome']}" for one in known["history"]]
     return lines
 
 

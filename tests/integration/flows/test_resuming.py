@@ -139,7 +139,8 @@ def test_the_status_of_a_service(shop):
         "pool shop: 5 of 6 available",
         "  app4  drained, up, weight 100, in flight 0",
         "Lease: free",
-        f"Earlier: {shop.journals()[0]['id']} to 2.0, rolling: succeeded",
+        "when (UTC)        version  strategy  outcome",
+        "Deployment frequency: ",
     ):
         assert line in run.output
     assert run.changed == 0 and shop.all_of_it() == before

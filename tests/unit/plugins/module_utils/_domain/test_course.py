@@ -14,8 +14,9 @@ def took(began, ended, **more):
     return {"began": began, "ended": ended, **more}
 
 
-def batch(drain, check, back, known=(), hosts=("a",), now=99.0, **more):
-    results = {"drain": [drain], "check": check if isinstance(check, list) else [check], "return": [back]}
+def batch(drain, check, back, known=(), hosts=("a",), now=99.0, checked=SKIPPED, **more):
+    checks = check if isinstance(check, list) else [check]
+    results = {"drain": [drain], "check": checks, "return": [back], "checked": [checked]}
     return course.of_batch(list(known), 1, list(hosts), results, now, **more)
 
 
@@ -31,6 +32,8 @@ def test_the_deployment_is_what_is_between_drain_and_check():
 def test_a_check_after_the_return_is_the_soak():
     stages = batch(took(1, 2), took(8, 9), took(6, 7))
     assert told(stages) == [("drain", 1, 2, True), ("deploy", 2, 6, True), ("return", 6, 7, True), ("soak", 8, 9, True)]
+    known = batch(took(1, 2), took(8, 9), took(6, 7), checked=took(4, 5))
+    assert told(known)[1:3] == [("deploy", 2, 4, True), ("check", 4, 5, True)]
 
 
 def test_hosts_that_ask_for_themselves_are_one_stage():

@@ -235,11 +235,7 @@ def test_status():
         {"name": "app10", "healthy": False, "version": None, "seen": "connection refused"},
     ]
     free = {"held": False}
-    known = {
-        "lease": free,
-        "journal": None,
-        "history": [{"id": "j1", "version": "2.0", "strategy": "rolling", "outcome": "succeeded"}],
-    }
+    known = {"lease": free, "journal": None}
     assert story.status("shop", [{**balancer, "members": [member]}], health, known) == [
         "Service shop",
         "  app1   2.0, healthy",
@@ -247,7 +243,6 @@ def test_status():
         "Balancer lb1 (haproxy 3.0), pool shop: 1 of 1 available",
         "  m1  enabled, up, weight 30, in flight 2",
         "Lease: free",
-        "Earlier: j1 to 2.0, rolling: succeeded",
     ]
     held = {
         "held": True,
@@ -256,7 +251,7 @@ def test_status():
         "owner": {"name": "kim", "controller": "desk"},
         "acquired": "11:00",
     }
-    known = {"lease": held, "journal": {"id": "j2", "version": "3.0"}, "history": []}
+    known = {"lease": held, "journal": {"id": "j2", "version": "3.0"}}
     assert story.status("shop", [], [], known) == [
         "Service shop",
         "Lease: held until 12:00, by kim on desk since 11:00",
