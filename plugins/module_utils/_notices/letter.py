@@ -9,6 +9,7 @@ and port are ever quoted, and what an answer quotes of the rest is masked.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
@@ -71,7 +72,6 @@ class Letterbox:
             verify=options.get("validate_certs", True),
             ca=options.get("ca_path"),
         )
-        self._api.endpoint = self.where
         secrets = [*parts.path.split("/"), unquote(parts.path), username or "", password or "", *sent.values()]
         self._redactor = Redactor(self._api.headers, url, secrets)
 
@@ -98,7 +98,7 @@ class Letterbox:
 
     def _once(self, method: str, target: str, body: bytes, deadline: Deadline) -> "tuple[str, bool]":
         """What went wrong, if anything, and whether it may go better the next time."""
-        self._api.timeout = max(0.001, deadline.left)
+        self._api.timeout = max(0.1, math.ceil(deadline.left * 10) / 10)  # a message says it
         try:
             answer = self._api.ask(method, target, body)
         except Unreachable as error:

@@ -17,6 +17,7 @@ import threading
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._notices.pushgateway import grouping
@@ -136,6 +137,29 @@ class TestTextfile:
         ]
         assert found["diff"][0]["before"] == "" and found["diff"][0]["after"] == path.read_text()
         assert os.listdir(tmp_path) == ["shop.prom"]
+
+    def test_the_collector_never_sees_half_of_it(self, tmp_path, monkeypatch):
+        seen = []
+        rename = os.rename
+
+        def look(source, target):
+            seen.extend(tmp_path.glob("*.prom"))
+            with open(source, encoding="utf-8") as file:
+                seen.append(parse(file.read()) != {})
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", look)
+        tell(textfile=str(tmp_path / "shop.prom"))
+        assert seen == [True]
+
+    def test_a_file_that_cannot_be_renamed_leaves_nothing_behind(self, tmp_path, monkeypatch):
+        def full(_source, _target):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "rename", full)
+        found = tell(textfile=str(tmp_path / "shop.prom"))
+        assert "cannot be written: No space left on device. It is as it was." in found["warnings"][0]
+        assert os.listdir(tmp_path) == []
 
     def test_a_second_time_changes_nothing(self, tmp_path):
         path = tmp_path / "shop.prom"
@@ -292,7 +316,7 @@ class TestTrouble:
         bad.answers = [(500, b"internal error")]
         options = {
             "textfile": str(tmp_path / "missing" / "shop.prom"),
-            "pushgateway": {"url": closed, "timeout": 0.3},
+            "pushgateway": {"url": closed},
             "webhooks": [{"url": f"{silent}/{SECRET}", "timeout": 0.3}, {"url": f"{good.url}/{SECRET}"}],
             "grafana": {"url": bad.url, "token": "glsa_secret"},
         }
@@ -304,7 +328,7 @@ class TestTrouble:
         assert said[1] == (
             f"pushgateway {closed} was not told: The Pushgateway at {closed}: connection refused. Is it running, and reachable from here?"
         )
-        assert said[2].startswith(f"slack {silent} was not told: The webhook at {silent}: no answer within ")
+        assert said[2].startswith(f"slack {silent} was not told: The webhook at {silent}: no answer within 0.3 s")
         assert said[3] == (
             f"grafana {bad.url} was not told: Grafana at {bad.url} answers HTTP 500, and its body begins 'internal error'."
         )
@@ -357,10 +381,12 @@ class TestTrouble:
         ],
     )
     def test_options_that_make_no_sense_are_a_warning_too(self, options, monkeypatch):
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_about: pytest.fail("somebody was asked"))
+        asked = []
+        monkeypatch.setattr(HttpApi, "ask", lambda *about: asked.append(about))
         found = tell(**options)
+        assert asked == []
         assert len(found["warnings"]) == 1 and not found["changed"]
-        assert SECRET not in str(found) and "hush" not in str(found)
+        assert SECRET not in str(found) and "hush" not in str(found) and "foreseen" not in str(found)
 
     def test_what_was_not_foreseen_is_told_without_its_words(self, monkeypatch):
         def broken(_options):
