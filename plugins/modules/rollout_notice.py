@@ -160,6 +160,12 @@ options:
     type: str
     choices: [warn, fail]
     default: warn
+  wait:
+    description:
+      - Whether the task waits until all have been told.
+      - V(false) leaves that to a process that outlives the task. What becomes of it is not known, and nothing waits for it.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
 attributes:

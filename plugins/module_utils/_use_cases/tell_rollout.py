@@ -26,6 +26,7 @@ from .._notices.pushgateway import Pushgateway
 from .._notices.target import Notice, Target, Told
 from .._notices.textfile import TextFile
 from .._notices.webhook import JSON, SLACK, Webhook
+from .._processes import leave_behind
 
 DAY = 86400.0
 GRACE = 1.0  # seconds beyond a target's timeout: a name that does not resolve cannot be given up from within
@@ -80,6 +81,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
         },
     },
     "on_failure": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+    "wait": {"type": "bool", "default": True},
 }
 
 
@@ -89,6 +91,14 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
     :raises Unreachable: somebody could not be told, and ``on_failure`` is ``fail``.
     """
     notice, problems = _composed(params, clock.now())
+    if not params["wait"] and not check_mode:
+        leave_behind(lambda: _tell(params, notice, problems, check_mode, clock))
+        found: Dict[str, Any] = {"changed": True, "text": notice.text, "targets": []}
+        return {**found, "warnings": problems} if problems else found
+    return _tell(params, notice, problems, check_mode, clock)
+
+
+def _tell(params: Dict[str, Any], notice: Notice, problems: List[str], check_mode: bool, clock: Clock) -> Dict[str, Any]:
     attempts = [_Attempt(entry, notice, check_mode, clock) for entry in _entries(params)]
     for attempt in attempts:
         attempt.start()
