@@ -140,6 +140,7 @@ class Probe:
 
     def wait_for(self, requests: int) -> None:
         """Until so many more have ended, as the record has it."""
+        until("it has begun", self.felt)
         enough = self.felt()["requests"] + requests
         until(f"{enough} requests have ended", lambda: self.felt()["requests"], lambda ended: ended >= enough)
 
