@@ -51,7 +51,11 @@ class Demo:
         """The balancer and six instances of version 1.0."""
         self.fleet.prepare()
         title, variables = self.fleet.start_balancer()
-        self.common += ["-e", json.dumps(variables)]
+        watched = {
+            "rollout_probe": {"urls": [f"http://127.0.0.1:{self.fleet.port}/health"], "path": str(self.fleet.run / "probe")},
+            "rollout_report": str(self.work / "reports"),
+        }
+        self.common += ["-e", json.dumps({**variables, **watched})]
         print(f"{title} on 127.0.0.1:{self.fleet.port}, six instances behind it.")
         accepted = ", ".join(f"{name}: {value}" for name, value in variables.items() if name.startswith("traffic_"))
         if accepted:
@@ -163,6 +167,7 @@ def main() -> int:
     )
     for line in wrong:
         print(f"WRONG: {line}.", file=sys.stderr)
+    print("Look at build/demo/reports/shop-latest.html: how the last of them went, and what users felt.")
     print("Details: build/demo/summary.json, and the playbooks' own output in build/demo/rolling-*.log.")
     return 1 if wrong else 0
 

@@ -18,7 +18,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock, Deadline
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._notices.pushgateway import grouping
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import tell_rollout
@@ -455,3 +455,12 @@ def test_nobody_to_tell():
         "text": "Rollout of shop to 1.4.2: rolled back.\nIt took 60 s. 3 of 600 requests failed. It was back 16.5 s after the decision.",
         "targets": [],
     }
+
+
+def test_who_does_not_wait_tells_all_the_same(server):
+    found = tell(webhooks=[{"url": server.url}], wait=False)
+    assert found["changed"] and found["targets"] == []
+    deadline = Deadline(Clock(), 20)
+    while not server.asked:
+        assert not deadline.passed, "nobody was told"
+        Clock().sleep(0.01)
