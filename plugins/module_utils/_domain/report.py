@@ -67,9 +67,7 @@ def lead(record: dict[str, Any]) -> str:
     if not felt["failed"]:
         return f"No request failed, of {number(felt['requests'])} that a probe sent meanwhile."
     within = f", all within {span(felt['disturbance'])}" if felt["failed"] > 1 else ""
-    return (
-        f"{number(felt['failed'])} of {plural(felt['requests'], 'request')} failed that a probe sent meanwhile{within}."
-    )
+    return f"{number(felt['failed'])} of the {plural(felt['requests'], 'request')} failed that a probe sent meanwhile{within}."
 
 
 def figures(record: dict[str, Any]) -> list[Figure]:

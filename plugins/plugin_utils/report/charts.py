@@ -34,6 +34,8 @@ SHAPES = {
 }  # fmt: skip
 # How many percents wide a phase is at least, so that a short one is seen.
 NARROWEST = 0.25
+# How many percents wide a phase is in which a cross has room, on a small screen too.
+ROOM = 4.0
 LOG_NOTE = "The scale is logarithmic."
 
 
@@ -147,23 +149,42 @@ def row(way: Row, window: Window, grid: bool) -> Markup:
         if grid
     ]
     said = ", ".join(each.title.replace(" UTC", "") for each in way.segments) or way.said
-    return Markup('<svg class="row" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>').format(
-        said, ROW, Markup().join(lines), Markup().join(_segment(each, window) for each in way.segments)
+    return Markup('<svg class="row" role="img" aria-label="{}" width="100%" height="{}">{}</svg>').format(
+        said,
+        ROW,
+        # Marks come last, so that no neighbour hides them.
+        Markup().join(
+            [
+                *lines,
+                *(_segment(each, window) for each in way.segments),
+                *(_mark(each, window) for each in way.segments),
+            ]
+        ),
     )
 
 
+def _width(each: Segment, window: Window) -> float:
+    return max(window.x(each.ended) - window.x(each.began), NARROWEST)
+
+
 def _segment(each: Segment, window: Window) -> Markup:
-    left, right = window.x(each.began), window.x(each.ended)
-    wide = max(right - left, NARROWEST)
     top, height = SHAPES[each.phase]
-    shape = Markup(
+    return Markup(
         '<rect class="ph {}{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"><title>{}</title></rect>'
-    ).format(each.phase, "" if each.ok else " broken", left, top, wide, height, each.title)
+    ).format(
+        each.phase, "" if each.ok else " broken", window.x(each.began), top, _width(each, window), height, each.title
+    )
+
+
+def _mark(each: Segment, window: Window) -> Markup:
+    """A cross for a phase that failed: in it where there is room, else after it, or before it at the right edge."""
     if each.ok:
-        return shape
-    # The mark stands where there is room.
-    place = ("end", left, -4) if right > 97 else ("start", right, 4)
-    return shape + Markup('<text class="mark" text-anchor="{}" x="{:.2f}%" dx="{}" y="14">✕</text>').format(*place)
+        return Markup()
+    left, wide = window.x(each.began), _width(each, window)
+    mark = Markup('<text class="mark{}" text-anchor="{}" x="{:.2f}%" dx="{}" y="14">✕</text>')
+    if wide >= ROOM:
+        return mark.format(" inside", "middle", left + wide / 2, 0)
+    return mark.format("", "end", left, -4) if left + wide > 97 else mark.format("", "start", left + wide, 4)
 
 
 def swatch(phase: str, broken: bool = False) -> Markup:

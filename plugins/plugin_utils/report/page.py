@@ -61,10 +61,9 @@ def render(record: dict[str, Any], name: str, version: str) -> str:
 
 def units(value: str) -> Markup:
     """A figure with its units set smaller than its numbers."""
-    parts = re.split(r"([a-z%][a-z%]*)", value)
-    return Markup().join(
-        Markup('<span class="unit">{}</span>').format(part) if index % 2 else part for index, part in enumerate(parts)
-    )
+    parts = re.split(r"(?:(?<=\d) )?([a-z%]+)", value)
+    small = Markup('\u202f<span class="unit">{}</span>')
+    return Markup().join(small.format(part) if index % 2 else part for index, part in enumerate(parts))
 
 
 def _drawn(record: dict[str, Any]) -> dict[str, Any]:

@@ -102,3 +102,19 @@ def test_the_overview_has_every_host_and_shows_failures():
     assert paths(drawing, "ph deploy")[0].count("M") == 300
     assert paths(drawing, "ph broken") == ["M500.0 7h500.0v1h-500.0z"]
     assert drawing.count("<circle") == 1
+
+
+def test_the_cross_of_a_failure_is_hidden_by_nothing():
+    """It comes after all phases, in its own where there is room."""
+
+    def marks(*segments):
+        drawing = charts.row(Row("a", list(segments), True), WINDOW, False)
+        return re.findall(
+            r'<text class="(mark[^"]*)" text-anchor="(\w+)" x="([\d.]+)%"', drawing[drawing.rindex("<rect") :]
+        )
+
+    assert marks(Segment("check", 2, 4, False), Segment("undo_check", 4, 5, True)) == [
+        ("mark inside", "middle", "30.00")
+    ]
+    assert marks(Segment("check", 2, 2.1, False), Segment("undo_check", 4, 5, True)) == [("mark", "start", "21.00")]
+    assert marks(Segment("check", 9.9, 10, False)) == [("mark", "end", "99.00")]

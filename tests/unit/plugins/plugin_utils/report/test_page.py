@@ -170,13 +170,13 @@ def test_many_events_are_cut_in_the_middle():
 def test_outcome_in_words_and_figures():
     text = drawn(samples.rolled_back())
     assert "<title>shop 1.4.2: rolled back</title>" in text and '<body class="warn">' in text
-    assert '37 <span class="unit">%</span>' in text
+    assert '37\u202f<span class="unit">%</span>' in text
     assert "zero_downtime.deploy 9.9.9" in text and "shop-1.json" in text
 
 
 def test_units_are_set_apart_and_numbers_are_not():
-    assert page.units("1 min 35 s") == '1 <span class="unit">min</span> 35 <span class="unit">s</span>'
-    assert page.units("<b>") == '&lt;<span class="unit">b</span>&gt;'
+    assert page.units("1 min 35 s") == '1\u202f<span class="unit">min</span> 35\u202f<span class="unit">s</span>'
+    assert page.units("<b>") == '&lt;\u202f<span class="unit">b</span>&gt;'
 
 
 def test_what_is_not_known_is_said_and_not_drawn():
