@@ -57,9 +57,9 @@ class Scale:
     """
 
     def __init__(self, highest: float, usual: float | None = None, whole: bool = False) -> None:
-        self.logarithmic = bool(usual and highest / usual > _LOGARITHMIC_FROM)
-        if self.logarithmic:
-            assert usual
+        self.logarithmic = False
+        if usual and highest / usual > _LOGARITHMIC_FROM:
+            self.logarithmic = True
             self._low = math.floor(math.log10(usual)) - (0 if usual / 10 ** math.floor(math.log10(usual)) > 2 else 1)
             self._high = math.ceil(math.log10(highest))
             self.values: Sequence[float] = [10.0**power for power in range(self._low, self._high + 1)]

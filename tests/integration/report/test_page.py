@@ -42,7 +42,8 @@ TOO_WIDE = """
   return found.filter(Boolean).slice(0, 5);
 })()
 """
-# Texts whose contrast with what is behind them is below what WCAG 2 asks for (AA: 4.5, and 3 for large ones).
+# Texts whose contrast with what is behind them is below what WCAG 2 asks for (AA: 4.5, and 3 for large ones). A cross within a shape
+# has the colours of text beside it, the other way round.
 TOO_FAINT = """
 (() => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
@@ -58,7 +59,7 @@ TOO_FAINT = """
   const found = new Set();
   for (const each of document.querySelectorAll("body *")) {
     if (![...each.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
-    if (each.closest("title, desc, script, style, [hidden]")) continue;
+    if (each.closest("title, desc, script, style, .inside, [hidden]")) continue;
     const style = getComputedStyle(each), svg = each.namespaceURI.endsWith("svg");
     const [one, other] = [light(parts(svg ? style.fill : style.color)), light(behind(each))].sort((a, b) => b - a);
     const ratio = (one + 0.05) / (other + 0.05);
