@@ -30,15 +30,17 @@ VERDICTS = ("pass", "fail", "inconclusive")
 _NUMBER = (int, float)
 _MAYBE_NUMBER = (int, float, type(None))
 _MAYBE_DICT = (dict, type(None))
+_TIME, _MAYBE_TIME = "a time", "a time or null"
+_LATEST = 253402300800  # the year 10000, from which on calendars give up
 
 # What a reader of a record relies on. A list of one type stands for a list of such things.
-_SERIES = {"began": _NUMBER, "step": _NUMBER, "requests": [_NUMBER], "failed": [_NUMBER], "p50": [_MAYBE_NUMBER], "p95": [_MAYBE_NUMBER],
+_SERIES = {"began": _TIME, "step": _NUMBER, "requests": [_NUMBER], "failed": [_NUMBER], "p50": [_MAYBE_NUMBER], "p95": [_MAYBE_NUMBER],
            "p99": [_MAYBE_NUMBER], "versions": dict}  # fmt: skip
-_FAILURE = {"time": _NUMBER, "outcome": str, "url": str, "why": str, "version": str}
+_FAILURE = {"time": _TIME, "outcome": str, "url": str, "why": str, "version": str}
 _FELT = {
-    "began": _NUMBER, "ended": _NUMBER, "urls": [str], "rate": _NUMBER, "requests": int, "failed": int, "outcomes": dict, "versions": dict,
-    "latency": {"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}, "first_failure": _MAYBE_NUMBER,
-    "last_failure": _MAYBE_NUMBER, "disturbance": _NUMBER, "failures": [_FAILURE], "late": int, "series": _SERIES,
+    "began": _TIME, "ended": _TIME, "urls": [str], "rate": _NUMBER, "requests": int, "failed": int, "outcomes": dict, "versions": dict,
+    "latency": {"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}, "first_failure": _MAYBE_TIME,
+    "last_failure": _MAYBE_TIME, "disturbance": _NUMBER, "failures": [_FAILURE], "late": int, "series": _SERIES,
 }  # fmt: skip
 _COUNTED = {
     "balancers": [{"name": str, "requests": int, "errors": int, "restarted": bool, "exact": bool}],
@@ -48,9 +50,9 @@ _MEMBER = {"balancer": str, "member": str, "before": _MAYBE_DICT, "after": _MAYB
 _VERDICT = {"step": int, "verdict": VERDICTS, "why": str, "metrics": [{"name": str, "verdict": VERDICTS, "said": str}]}
 _RECORD: dict[str, Any] = {
     "service": str, "id": str, "version": str, "from_versions": [str], "strategy": STRATEGIES, "outcome": OUTCOMES, "failed": bool,
-    "lines": [str], "began": _NUMBER, "ended": _NUMBER, "decided": _MAYBE_NUMBER, "undone": _MAYBE_NUMBER, "plan": [[str]],
-    "events": [{"time": _NUMBER, "event": str, "hosts": [str], "details": dict}],
-    "phases": [{"host": str, "batch": int, "phase": PHASES, "began": _NUMBER, "ended": _NUMBER, "ok": bool}],
+    "lines": [str], "began": _TIME, "ended": _TIME, "decided": _MAYBE_TIME, "undone": _MAYBE_TIME, "plan": [[str]],
+    "events": [{"time": _TIME, "event": str, "hosts": [str], "details": dict}],
+    "phases": [{"host": str, "batch": int, "phase": PHASES, "began": _TIME, "ended": _TIME, "ok": bool}],
     "members": [_MEMBER], "failures": dict, "verdicts": [_VERDICT], "felt": _MAYBE_DICT, "counted": _MAYBE_DICT,
 }  # fmt: skip
 
@@ -97,6 +99,11 @@ def _wrong(value: Any, shape: Any, where: str) -> str:
             if wrong:
                 return wrong
         return ""
+    if shape in (_TIME, _MAYBE_TIME):
+        if value is None and shape == _MAYBE_TIME:
+            return ""
+        known = isinstance(value, _NUMBER) and not isinstance(value, bool) and 0 <= value < _LATEST
+        return "" if known else f"{where} is {value!r}, not {shape} in seconds since 1970"
     types = shape if isinstance(shape, tuple) else (shape,)
     if isinstance(types[0], str):
         return "" if value in types else f"{where} is {value!r}, not one of {', '.join(types)}"
@@ -124,7 +131,15 @@ def _uneven(series: dict[str, Any]) -> str:
     return ""
 
 
-_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a dictionary", list: "a list", type(None): "null"}
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "a dictionary",
+    list: "a list",
+    type(None): "null",
+}
 
 
 def _kind(value: Any) -> str:

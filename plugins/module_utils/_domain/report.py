@@ -67,7 +67,7 @@ def lead(record: dict[str, Any]) -> str:
     if not felt["failed"]:
         return f"No request failed, of {number(felt['requests'])} that a probe sent meanwhile."
     within = f", all within {span(felt['disturbance'])}" if felt["failed"] > 1 else ""
-    return f"{number(felt['failed'])} of {plural(felt['requests'], 'request')} failed that a probe sent meanwhile{within}."
+    return f"{number(felt['failed'])} of the {plural(felt['requests'], 'request')} failed that a probe sent meanwhile{within}."
 
 
 def figures(record: dict[str, Any]) -> list[Figure]:
@@ -77,16 +77,31 @@ def figures(record: dict[str, Any]) -> list[Figure]:
         failed, requests = felt["failed"], felt["requests"]
         tone = "bad" if failed else "good" if requests else ""
         rate = share(failed / requests) if requests else "–"
-        unsure = "nothing was asked" if not requests else f"up to {share(highest_rate(requests))} not ruled out" if not failed else "of requests felt"
-        lasted = f"within {span(felt['disturbance'])}" if failed > 1 else "one request" if failed else "no request failed"
+        unsure = (
+            "nothing was asked"
+            if not requests
+            else f"up to {share(highest_rate(requests))} not ruled out"
+            if not failed
+            else "of requests felt"
+        )
+        lasted = (
+            f"within {span(felt['disturbance'])}" if failed > 1 else "one request" if failed else "no request failed"
+        )
         found = [
             Figure("Requests felt", number(requests), [f"sampled, {number(felt['rate'])} a second"]),
             Figure("Failed", number(failed), [lasted], tone),
             Figure("Error rate", rate, [unsure], tone),
-            Figure("Latency, p95", milliseconds(felt["latency"]["p95"]), [f"half within {milliseconds(felt['latency']['p50'])}"]),
+            Figure(
+                "Latency, p95",
+                milliseconds(felt["latency"]["p95"]),
+                [f"half within {milliseconds(felt['latency']['p50'])}"],
+            ),
         ]
     else:
-        found = [Figure(label, "–", ["no probe was running"]) for label in ("Requests felt", "Failed", "Error rate", "Latency, p95")]
+        found = [
+            Figure(label, "–", ["no probe was running"])
+            for label in ("Requests felt", "Failed", "Error rate", "Latency, p95")
+        ]
     hosts = len({phase["host"] for phase in record["phases"]})
     found.append(Figure("Duration", span(record["ended"] - record["began"]), [plural(hosts, "host") + " touched"]))
     return [*found, _way_back(record)]
@@ -147,8 +162,14 @@ def errors_said(felt: dict[str, Any] | None) -> list[str]:
             f"had a failed one. A true error rate above {share(highest_rate(requests))} is ruled out with 95 % confidence."
         ]
     else:
-        kinds = [f"{number(count)} {REQUEST_OUTCOMES.get(kind, kind)}" for kind, count in felt["outcomes"].items() if kind not in ("ok", "skipped")]
-        said = [f"{number(failed)} of {plural(requests, 'request')} failed ({share(failed / requests)}): {', '.join(kinds)}."]
+        kinds = [
+            f"{number(count)} {REQUEST_OUTCOMES.get(kind, kind)}"
+            for kind, count in felt["outcomes"].items()
+            if kind not in ("ok", "skipped")
+        ]
+        said = [
+            f"{number(failed)} of {plural(requests, 'request')} failed ({share(failed / requests)}): {', '.join(kinds)}."
+        ]
         if failed == 1:
             said.append(f"That was at {clock(felt['first_failure'])} UTC.")
         else:
@@ -158,8 +179,8 @@ def errors_said(felt: dict[str, Any] | None) -> list[str]:
             )
     if felt["late"]:
         said.append(
-            f"{plural(felt['late'], 'request')} could not be sent in time, because the machine of the probe was too slow. What it felt then may "
-            "look worse than it was."
+            f"{plural(felt['late'], 'request')} could not be sent in time, as the machine of the probe was too slow. What it felt then "
+            "may look worse than it was."
         )
     return said
 
@@ -206,7 +227,11 @@ def members_said(record: dict[str, Any]) -> str:
     places = plural(len({member["balancer"] for member in members}), "balancer")
     if not changed:
         return f"All members are as before, in state and weight: {number(len(members))} on {places}."
-    meant = " That is meant: the colours have changed places." if (record["strategy"], record["outcome"]) == ("blue_green", "succeeded") else ""
+    meant = (
+        " That is meant: the colours have changed places."
+        if (record["strategy"], record["outcome"]) == ("blue_green", "succeeded")
+        else ""
+    )
     return f"{number(changed)} of {plural(len(members), 'member')} on {places} {'is' if changed == 1 else 'are'} not as before.{meant}"
 
 
@@ -231,11 +256,21 @@ def counts(record: dict[str, Any]) -> list[Count]:
         kind = "Exact: every request" if each["exact"] else "Not exact: its counters leave some out"
         if each["restarted"]:
             kind = "Lower limit: it began to count anew, so this is since then"
-        found.append(Count(each["name"], each["requests"], each["errors"], _rate(each["errors"], each["requests"]), kind))
+        found.append(
+            Count(each["name"], each["requests"], each["errors"], _rate(each["errors"], each["requests"]), kind)
+        )
     if counted and len(counted["balancers"]) > 1:
         all_exact = all(each["exact"] and not each["restarted"] for each in counted["balancers"])
         kind = "Exact: every request" if all_exact else "As good as the least of them"
-        found.append(Count("All balancers", counted["requests"], counted["errors"], _rate(counted["errors"], counted["requests"]), kind))
+        found.append(
+            Count(
+                "All balancers",
+                counted["requests"],
+                counted["errors"],
+                _rate(counted["errors"], counted["requests"]),
+                kind,
+            )
+        )
     return found
 
 
@@ -247,7 +282,10 @@ def event_said(name: str) -> str:
 
 def details_said(details: dict[str, Any]) -> str:
     """``share: 5%, step: 1``; long ones are cut, the JSON has them whole."""
-    said = ", ".join(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for key, value in details.items())
+    said = ", ".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in details.items()
+    )
     return said if len(said) <= LONGEST_DETAILS else said[: LONGEST_DETAILS - 1] + "…"
 
 

@@ -66,7 +66,12 @@ def _told(column: list[float | None]) -> list[float]:
 def first_answer(series: dict[str, Any], version: str) -> float | None:
     """When the first answer of `version` was seen (the beginning of that entry); None when there was none."""
     return next(
-        (series["began"] + index * series["step"] for index, count in enumerate(series["versions"].get(version, ())) if count), None
+        (
+            series["began"] + index * series["step"]
+            for index, count in enumerate(series["versions"].get(version, ()))
+            if count
+        ),
+        None,
     )
 
 

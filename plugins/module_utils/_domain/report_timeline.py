@@ -76,7 +76,10 @@ class Batch(NamedTuple):
     @property
     def ended(self) -> float | None:
         """When the last of it ended what leads forward."""
-        return max((each.ended for row in self.rows for each in row.segments if not each.phase.startswith("undo_")), default=None)
+        return max(
+            (each.ended for row in self.rows for each in row.segments if not each.phase.startswith("undo_")),
+            default=None,
+        )
 
     @property
     def name(self) -> str:
@@ -108,7 +111,9 @@ def batches(plan: list[list[str]], phases: list[dict[str, Any]], failures: dict[
     segments: dict[str, list[Segment]] = {}
     numbers: dict[str, int] = {}
     for each in sorted(phases, key=lambda phase: (phase["began"], phase["ended"])):
-        segments.setdefault(each["host"], []).append(Segment(each["phase"], each["began"], max(each["began"], each["ended"]), each["ok"]))
+        segments.setdefault(each["host"], []).append(
+            Segment(each["phase"], each["began"], max(each["began"], each["ended"]), each["ok"])
+        )
         if each["batch"] and not numbers.get(each["host"]):
             numbers[each["host"]] = each["batch"]
     order: dict[str, int] = {}

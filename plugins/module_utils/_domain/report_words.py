@@ -7,6 +7,22 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+# Not the system's, whose language is anybody's guess.
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
 
 def number(value: float) -> str:
     """``12,345``; what is not whole gets one decimal."""
@@ -30,7 +46,7 @@ def share(value: float) -> str:
         return "< 0.0001 %"
     if percent > 99:
         return "> 99.99 %" if percent > 99.99 else f"{percent:.2f} %"
-    if percent >= 10:
+    if percent >= 9.95:
         return f"{percent:.0f} %"
     digits = 1
     while percent * 10**digits < 9.5:
@@ -71,12 +87,15 @@ def clock(time: float) -> str:
 
 
 def day(time: float) -> str:
-    """The day, UTC: ``22 November 2026``.  The names of months do not hang on a locale."""
-    months = (
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-    )  # fmt: skip
+    """The day, UTC: ``22 November 2026``."""
     moment = _moment(time)
-    return f"{moment.day} {months[moment.month - 1]} {moment.year}"
+    return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
+
+
+def short_day(time: float) -> str:
+    """The day without its year, UTC: ``22 Nov``."""
+    moment = _moment(time)
+    return f"{moment.day} {MONTHS[moment.month - 1][:3]}"
 
 
 def period(began: float, ended: float) -> str:

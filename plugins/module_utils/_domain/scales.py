@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
 from typing import NamedTuple, Sequence
+
+from .report_words import clock, short_day
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 # Beyond this ratio of the highest to the usual, the usual would lie on the axis.
@@ -39,10 +40,11 @@ class Window:
         """At most `most` round times of the day, UTC."""
         length = self.ended - self.began
         step = next((step for step in _STEPS if length / step <= most), 86400 * math.ceil(length / 86400 / most))
-        form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
         first = math.ceil(self.began / step) * step
         times = [first + step * index for index in range(int((self.ended - first) // step) + 1)]
-        return [Tick(self.x(time), datetime.fromtimestamp(time, timezone.utc).strftime(form)) for time in times]
+        if step < 86400:
+            return [Tick(self.x(time), clock(time)[: 8 if step < 60 else 5]) for time in times]
+        return [Tick(self.x(time), short_day(time)) for time in times]
 
 
 class Scale:
@@ -55,9 +57,9 @@ class Scale:
     """
 
     def __init__(self, highest: float, usual: float | None = None, whole: bool = False) -> None:
-        self.logarithmic = bool(usual and highest / usual > _LOGARITHMIC_FROM)
-        if self.logarithmic:
-            assert usual
+        self.logarithmic = False
+        if usual and highest / usual > _LOGARITHMIC_FROM:
+            self.logarithmic = True
             self._low = math.floor(math.log10(usual)) - (0 if usual / 10 ** math.floor(math.log10(usual)) > 2 else 1)
             self._high = math.ceil(math.log10(highest))
             self.values: Sequence[float] = [10.0**power for power in range(self._low, self._high + 1)]
@@ -74,7 +76,11 @@ class Scale:
     def y(self, value: float) -> float:
         """How high `value` lies, 0 to 100."""
         if self.logarithmic:
-            return 0.0 if value <= 0 else min(100.0, max(0.0, (math.log10(value) - self._low) / (self._high - self._low) * 100))
+            return (
+                0.0
+                if value <= 0
+                else min(100.0, max(0.0, (math.log10(value) - self._low) / (self._high - self._low) * 100))
+            )
         return min(100.0, max(0.0, value / self.top * 100))
 
     def at(self) -> list[tuple[float, float]]:

@@ -34,6 +34,8 @@ SHAPES = {
 }  # fmt: skip
 # How many percents wide a phase is at least, so that a short one is seen.
 NARROWEST = 0.25
+# How many percents wide a phase is in which a cross has room, on a small screen too.
+ROOM = 4.0
 LOG_NOTE = "The scale is logarithmic."
 
 
@@ -56,13 +58,17 @@ def bands(batches: Sequence[Batch], decided: float | None, undone: float | None)
     ]
     switched = [each for batch in batches for row in batch.rows for each in row.segments if each.phase == "switch"]
     if switched:
-        found.append(Band("Switch", "⇄", min(each.began for each in switched), max(each.ended for each in switched), "switch"))
+        found.append(
+            Band("Switch", "⇄", min(each.began for each in switched), max(each.ended for each in switched), "switch")
+        )
     if decided is not None and undone is not None:
         found.append(Band("Rollback", "↩", decided, undone, "undo"))
     return found
 
 
-def traffic(name: str, said: str, stretches: Sequence[Stretch], versions: Sequence[str], window: Window, shaded: Sequence[Band]) -> Markup:
+def traffic(
+    name: str, said: str, stretches: Sequence[Stretch], versions: Sequence[str], window: Window, shaded: Sequence[Band]
+) -> Markup:
     """Requests a second by the version that answered, one upon the other, in the order of `versions`."""
     totals = [sum(each.versions.get(version, 0) for version in versions) / each.seconds for each in stretches]
     scale = Scale(max([*totals, 0.001]))
@@ -71,7 +77,9 @@ def traffic(name: str, said: str, stretches: Sequence[Stretch], versions: Sequen
     for index, version in enumerate(versions):
         tops = [low + each.versions.get(version, 0) / each.seconds for low, each in zip(below, stretches)]
         areas.append(
-            Markup('<path class="v{}" d="{}"/>').format(version_class(index, version), _steps(stretches, below, tops, window, scale))
+            Markup('<path class="v{}" d="{}"/>').format(
+                version_class(index, version), _steps(stretches, below, tops, window, scale)
+            )
         )
         below = tops
 
@@ -96,7 +104,9 @@ def errors(name: str, said: str, stretches: Sequence[Stretch], window: Window, s
             middle, wide = (left + right) / 2, max(right - left, 4.0)
             height = scale.y(each.failed)
             bars.append(
-                Markup('<rect class="failed" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(middle - wide / 2, 100 - height, wide, height)
+                Markup('<rect class="failed" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+                    middle - wide / 2, 100 - height, wide, height
+                )
             )
     return _chart(
         name, said, stretches, bars, window, scale, shaded, 90 if bars else 48, number,
@@ -104,41 +114,77 @@ def errors(name: str, said: str, stretches: Sequence[Stretch], window: Window, s
     )  # fmt: skip
 
 
-def latency(name: str, said: str, stretches: Sequence[Stretch], window: Window, shaded: Sequence[Band]) -> tuple[Markup, bool]:
+def latency(
+    name: str, said: str, stretches: Sequence[Stretch], window: Window, shaded: Sequence[Band]
+) -> tuple[Markup, bool]:
     """The percentiles of latency as lines; and whether the scale is logarithmic."""
-    columns = [("p99", [each.p99 for each in stretches]), ("p95", [each.p95 for each in stretches]), ("p50", [each.p50 for each in stretches])]
+    columns = [
+        ("p99", [each.p99 for each in stretches]),
+        ("p95", [each.p95 for each in stretches]),
+        ("p50", [each.p50 for each in stretches]),
+    ]
     known = [value for _name, column in columns for value in column if value is not None]
     middle = sorted(value for value in columns[2][1] if value)
     scale = Scale(max([*known, 0.001]), usual=middle[len(middle) // 2] if middle else None)
-    lines = [Markup('<path class="line {}" d="{}"/>').format(kind, _line(stretches, column, window, scale)) for kind, column in columns]
+    lines = [
+        Markup('<path class="line {}" d="{}"/>').format(kind, _line(stretches, column, window, scale))
+        for kind, column in columns
+    ]
 
     def told(each: Stretch) -> str:
-        return ", ".join(f"{kind} {milliseconds(getattr(each, kind))}" for kind in ("p50", "p95", "p99")) if each.p50 is not None else "no answer"
+        return (
+            ", ".join(f"{kind} {milliseconds(getattr(each, kind))}" for kind in ("p50", "p95", "p99"))
+            if each.p50 is not None
+            else "no answer"
+        )
 
     return _chart(name, said, stretches, lines, window, scale, shaded, 150, _round_latency, told), scale.logarithmic
 
 
 def row(way: Row, window: Window, grid: bool) -> Markup:
     """A host's phases from left to right, with lines at the times of the axis where `grid` is wanted."""
-    lines = [Markup('<line class="grid" x1="{0:.2f}%" x2="{0:.2f}%" y1="-4" y2="{1}"/>').format(at, ROW + 4) for at, _label in window.ticks() if grid]
+    lines = [
+        Markup('<line class="grid" x1="{0:.2f}%" x2="{0:.2f}%" y1="-4" y2="{1}"/>').format(at, ROW + 4)
+        for at, _label in window.ticks()
+        if grid
+    ]
     said = ", ".join(each.title.replace(" UTC", "") for each in way.segments) or way.said
-    return Markup('<svg class="row" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>').format(
-        said, ROW, Markup().join(lines), Markup().join(_segment(each, window) for each in way.segments)
+    return Markup('<svg class="row" role="img" aria-label="{}" width="100%" height="{}">{}</svg>').format(
+        said,
+        ROW,
+        # Marks come last, so that no neighbour hides them.
+        Markup().join(
+            [
+                *lines,
+                *(_segment(each, window) for each in way.segments),
+                *(_mark(each, window) for each in way.segments),
+            ]
+        ),
     )
+
+
+def _width(each: Segment, window: Window) -> float:
+    return max(window.x(each.ended) - window.x(each.began), NARROWEST)
 
 
 def _segment(each: Segment, window: Window) -> Markup:
-    left, right = window.x(each.began), window.x(each.ended)
-    wide = max(right - left, NARROWEST)
     top, height = SHAPES[each.phase]
-    shape = Markup('<rect class="ph {}{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"><title>{}</title></rect>').format(
-        each.phase, "" if each.ok else " broken", left, top, wide, height, each.title
+    return Markup(
+        '<rect class="ph {}{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"><title>{}</title></rect>'
+    ).format(
+        each.phase, "" if each.ok else " broken", window.x(each.began), top, _width(each, window), height, each.title
     )
+
+
+def _mark(each: Segment, window: Window) -> Markup:
+    """A cross for a phase that failed: in it where there is room, else after it, or before it at the right edge."""
     if each.ok:
-        return shape
-    # The mark stands where there is room.
-    place = ("end", left, -4) if right > 97 else ("start", right, 4)
-    return shape + Markup('<text class="mark" text-anchor="{}" x="{:.2f}%" dx="{}" y="14">✕</text>').format(*place)
+        return Markup()
+    left, wide = window.x(each.began), _width(each, window)
+    mark = Markup('<text class="mark{}" text-anchor="{}" x="{:.2f}%" dx="{}" y="14">✕</text>')
+    if wide >= ROOM:
+        return mark.format(" inside", "middle", left + wide / 2, 0)
+    return mark.format("", "end", left, -4) if left + wide > 97 else mark.format("", "start", left + wide, 4)
 
 
 def swatch(phase: str, broken: bool = False) -> Markup:
@@ -173,7 +219,10 @@ def overview(name: str, said: str, batches: Sequence[Batch], window: Window) -> 
     deep = max(1, top - gap)
     height = min(440, max(180, deep // 2))
     # Failures come last, so that no neighbour hides them.
-    shapes = [Markup('<path class="ph {}" d="{}"/>').format(kind, "".join(paths[kind])) for kind in sorted(paths, key=lambda kind: kind == "broken")]
+    shapes = [
+        Markup('<path class="ph {}" d="{}"/>').format(kind, "".join(paths[kind]))
+        for kind in sorted(paths, key=lambda kind: kind == "broken")
+    ]
     beside, last = [], -20.0
     for middle, batch in labels:
         y = middle / deep * height + 4
@@ -182,15 +231,21 @@ def overview(name: str, said: str, batches: Sequence[Batch], window: Window) -> 
             beside.append(text.format("long", y, batch.name) + text.format("short", y, batch.number or "–"))
             last = y
     # A line may be thinner than a pixel; a failure must not be.
-    marks = [Markup('<circle class="failed" cx="{:.2f}%" cy="{:.1f}" r="3.5"/>').format(window.x(time), (line + 0.5) / deep * height) for time, line in broken]
+    marks = [
+        Markup('<circle class="failed" cx="{:.2f}%" cy="{:.1f}" r="3.5"/>').format(
+            window.x(time), (line + 0.5) / deep * height
+        )
+        for time, line in broken
+    ]
     return Markup(
         '<div class="chart overview"><svg class="values" aria-hidden="true" height="{tall}">{beside}</svg>'
         '<svg class="plot" role="img" aria-labelledby="{name}-t {name}-d" width="100%" height="{tall}"><title id="{name}-t">{title}</title>'
-        '<desc id="{name}-d">{said}</desc><svg width="100%" height="{height}" viewBox="0 0 {wide} {deep}" preserveAspectRatio="none">{shapes}</svg>'
+        '<desc id="{name}-d">{said}</desc>'
+        '<svg width="100%" height="{height}" viewBox="0 0 {wide} {deep}" preserveAspectRatio="none">{shapes}</svg>'
         "{marks}{times}</svg></div>"
     ).format(
-        tall=height + BELOW, beside=Markup().join(beside), name=name, title="All hosts through their phases", said=said, height=height, wide=WIDE,
-        deep=deep, shapes=Markup().join(shapes), marks=Markup().join(marks), times=_times(window, height + 17),
+        tall=height + BELOW, beside=Markup().join(beside), name=name, title="All hosts through their phases", said=said, height=height,
+        wide=WIDE, deep=deep, shapes=Markup().join(shapes), marks=Markup().join(marks), times=_times(window, height + 17),
     )  # fmt: skip
 
 
@@ -222,18 +277,22 @@ def _chart(
     if height < 60:
         marks = [marks[0], marks[-1]]
     tall = ABOVE + height + BELOW
+    value = Markup('<text x="100%" dx="-8" y="{:.0f}">{}</text>')
+    line = Markup('<line class="grid" x1="0" x2="100%" y1="{0:.0f}.5" y2="{0:.0f}.5"/>')
+    nothing = Markup('<text class="nothing" text-anchor="middle" x="50%" y="{:.0f}">{}</text>')
     return Markup(
         '<div class="chart"><svg class="values" aria-hidden="true" height="{tall}">{values}</svg>'
         '<svg class="plot" role="img" aria-labelledby="{name}-t {name}-d" width="100%" height="{tall}"><title id="{name}-t">{title}</title>'
         '<desc id="{name}-d">{said}</desc>{shades}{grid}'
-        '<svg y="{above}" width="100%" height="{height}" viewBox="0 0 {wide} 100" preserveAspectRatio="none">{shapes}{hits}</svg>{edges}{nothing}{times}</svg></div>'
+        '<svg y="{above}" width="100%" height="{height}" viewBox="0 0 {wide} 100" preserveAspectRatio="none">{shapes}{hits}</svg>'
+        "{edges}{nothing}{times}</svg></div>"
     ).format(
         tall=tall, name=name, title=name.capitalize() + " over time", said=said, above=ABOVE, height=height, wide=WIDE,
-        values=Markup().join(Markup('<text x="100%" dx="-8" y="{:.0f}">{}</text>').format(y + 4, unit(value)) for y, value in marks),
+        values=Markup().join(value.format(y + 4, unit(each)) for y, each in marks),
         shades=Markup().join(_shade(band, window, height, index % 2) for index, band in enumerate(shaded)),
         edges=Markup().join(_edge(band, window, height) for band in shaded),
-        nothing=Markup('<text class="nothing" text-anchor="middle" x="50%" y="{:.0f}">{}</text>').format(ABOVE + height / 2 + 4, empty) if empty else "",
-        grid=Markup().join(Markup('<line class="grid" x1="0" x2="100%" y1="{0:.0f}.5" y2="{0:.0f}.5"/>').format(y - 0.5) for y, _value in marks),
+        nothing=nothing.format(ABOVE + height / 2 + 4, empty) if empty else "",
+        grid=Markup().join(line.format(y - 0.5) for y, _value in marks),
         shapes=Markup().join(shapes), hits=Markup().join(_hit(each, window, told(each)) for each in stretches),
         times=_times(window, tall - 7),
     )  # fmt: skip
@@ -254,7 +313,9 @@ def _shade(band: Band, window: Window, height: int, odd: int) -> Markup:
 def _edge(band: Band, window: Window, height: int) -> Markup:
     """Where a band begins, above the shapes, and what it is called."""
     left, wide = window.x(band.began), window.x(band.ended) - window.x(band.began)
-    edge = Markup('<line class="edge {0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="{2}" y2="{3}"/>').format(band.kind, left, ABOVE - 16, ABOVE + height)
+    edge = Markup('<line class="edge {0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="{2}" y2="{3}"/>').format(
+        band.kind, left, ABOVE - 16, ABOVE + height
+    )
     text = Markup('<text class="name {}" x="{:.2f}%" dx="4" y="{}">{}</text>')
     # Where there is no room for the name there may be for its number.
     names = Markup()
@@ -269,7 +330,9 @@ def _edge(band: Band, window: Window, height: int) -> Markup:
 def _hit(each: Stretch, window: Window, told: str) -> Markup:
     left, right = _x(window, each.began), _x(window, each.ended)
     when = f"{clock(each.began)} UTC" if each.seconds <= 1 else f"{clock(each.began)} UTC, {span(each.seconds)}"
-    return Markup('<rect class="hit" x="{:.1f}" width="{:.1f}" height="100"><title>{}: {}</title></rect>').format(left, max(0.0, right - left), when, told)
+    return Markup('<rect class="hit" x="{:.1f}" width="{:.1f}" height="100"><title>{}: {}</title></rect>').format(
+        left, max(0.0, right - left), when, told
+    )
 
 
 def _times(window: Window, y: float) -> Markup:
@@ -277,7 +340,9 @@ def _times(window: Window, y: float) -> Markup:
     for index, (at, label) in enumerate(window.ticks()):
         anchor = "start" if at < 2 else "end" if at > 98 else "middle"
         found.append(
-            Markup('<text class="time{}" text-anchor="{}" x="{:.2f}%" y="{:.0f}">{}</text>').format(" other" if index % 2 else "", anchor, at, y, label)
+            Markup('<text class="time{}" text-anchor="{}" x="{:.2f}%" y="{:.0f}">{}</text>').format(
+                " other" if index % 2 else "", anchor, at, y, label
+            )
         )
     return Markup().join(found)
 
@@ -286,12 +351,17 @@ def _x(window: Window, time: float) -> float:
     return window.x(time) * WIDE / 100
 
 
-def _steps(stretches: Sequence[Stretch], below: Sequence[float], tops: Sequence[float], window: Window, scale: Scale) -> str:
+def _steps(
+    stretches: Sequence[Stretch], below: Sequence[float], tops: Sequence[float], window: Window, scale: Scale
+) -> str:
     """An area between two stairs; the lower one is walked back."""
     if not stretches:
         return ""
     there = [f"V{100 - scale.y(top):.1f}H{_x(window, each.ended):.1f}" for each, top in zip(stretches, tops)]
-    back = [f"V{100 - scale.y(low):.1f}H{_x(window, each.began):.1f}" for each, low in zip(reversed(stretches), reversed(below))]
+    back = [
+        f"V{100 - scale.y(low):.1f}H{_x(window, each.began):.1f}"
+        for each, low in zip(reversed(stretches), reversed(below))
+    ]
     return f"M{_x(window, stretches[0].began):.1f} {100 - scale.y(below[0]):.1f}" + "".join(there + back) + "z"
 
 

@@ -21,7 +21,13 @@ from markupsafe import Markup
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import report, report_words
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.record import SCHEMA
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.report_series import merged
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.report_timeline import FOLD_FROM, MEANS, SAID, batches, kinds
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.report_timeline import (
+    FOLD_FROM,
+    MEANS,
+    SAID,
+    batches,
+    kinds,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.scales import Window
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.report import charts
 
@@ -40,10 +46,10 @@ def render(record: dict[str, Any], name: str, version: str) -> str:
     :param version: of this collection.
     """
     style, script = _part("page.css"), _part("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(words=report_words, report=report, charts=charts, said=SAID, means=MEANS)
     environment.filters["units"] = units
     # These three are ours, not the record's. "</" cannot occur in them: a test sees to it.
@@ -55,8 +61,9 @@ def render(record: dict[str, Any], name: str, version: str) -> str:
 
 def units(value: str) -> Markup:
     """A figure with its units set smaller than its numbers."""
-    parts = re.split(r"([a-z%][a-z%]*)", value)
-    return Markup().join(Markup('<span class="unit">{}</span>').format(part) if index % 2 else part for index, part in enumerate(parts))
+    parts = re.split(r"(?:(?<=\d) )?([a-z%]+)", value)
+    small = Markup('\u202f<span class="unit">{}</span>')
+    return Markup().join(small.format(part) if index % 2 else part for index, part in enumerate(parts))
 
 
 def _drawn(record: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +90,12 @@ def _drawn(record: dict[str, Any]) -> dict[str, Any]:
         "hosts": hosts,
         "fold": hosts >= FOLD_FROM,
         "failed_rows": [row for batch in found for row in batch.rows if row.failed][:SHOWN_FAILED],
-        "overview": charts.overview("overview", f"{report_words.plural(hosts, 'host')} in {report_words.plural(len(found), 'batch', 'batches')}", found, window),
+        "overview": charts.overview(
+            "overview",
+            f"{report_words.plural(hosts, 'host')} in {report_words.plural(len(found), 'batch', 'batches')}",
+            found,
+            window,
+        ),
         "broken": any(not segment.ok for batch in found for row in batch.rows for segment in row.segments),
         "window": window,
         "drawings": _charts(record, charts.bands(found, record["decided"], record["undone"]), window),
@@ -105,7 +117,9 @@ def _charts(record: dict[str, Any], shaded: list[charts.Band], window: Window) -
     versions = _ordered(record["version"], record["from_versions"], felt["series"]["versions"])
     latency, logarithmic = charts.latency("latency", report.latency_said(felt), stretches, window, shaded)
     return {
-        "versions": [(charts.version_class(index, version), version or "not told") for index, version in enumerate(versions)],
+        "versions": [
+            (charts.version_class(index, version), version or "not told") for index, version in enumerate(versions)
+        ],
         "traffic": charts.traffic("traffic", report.traffic_said(record), stretches, versions, window, shaded),
         "errors": charts.errors("errors", report.errors_said(felt)[0], stretches, window, shaded),
         "latency": latency,

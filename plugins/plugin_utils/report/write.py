@@ -49,7 +49,11 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
     name = _file_name(params.get("name")) or f"{service}-{safe_name(record['id'])}"
     directory = os.path.abspath(params["directory"])
     page = render(record, name, collection_version()).encode("utf-8", "replace")
-    files = {f"{name}.json": as_json(record).encode("utf-8", "replace"), f"{name}.html": page, f"{service}-latest.html": page}
+    files = {
+        f"{name}.json": as_json(record).encode("utf-8", "replace"),
+        f"{name}.html": page,
+        f"{service}-latest.html": page,
+    }
     before = {each: _read(os.path.join(directory, each)) for each in files}
     changed = [each for each, content in files.items() if before[each] != content]
     if changed and check_mode:
@@ -83,13 +87,16 @@ def plain(value: Any) -> Any:
 
 def as_json(record: dict[str, Any]) -> str:
     """The record as JSON, one member a line, so that it can be searched and compared and yet is not long."""
-    lines = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False, separators=(', ', ': '))}" for key, value in record.items())
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False, separators=(', ', ': '))}"
+        for key, value in record.items()
+    )
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def safe_name(text: str) -> str:
     """What a file may be called after `text`: nothing in it leads to another directory or hides the file."""
-    return re.sub(r"[^\w.+~-]+|^\.+", "_", text, flags=re.ASCII)[: LONGEST_NAME // 2].rstrip(".") or "_"
+    return re.sub(r"[^\w.+~-]+|^\.+|\.{2,}", "_", text, flags=re.ASCII)[: LONGEST_NAME // 2].rstrip(".") or "_"
 
 
 def collection_version() -> str:
@@ -105,8 +112,8 @@ def _file_name(name: str | None) -> str:
     """The name that was asked for; one that is not quite a file's is refused, so that nobody looks for it in vain."""
     if name and (len(name) > LONGEST_NAME or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name)):
         raise InvalidInput(
-            f"The name {name!r} is no name of a file in the directory. It may have up to {LONGEST_NAME} characters, has no / or \\ in it and does "
-            "not begin with a dot. Nothing was written."
+            f"The name {name!r} is no name of a file in the directory. It may have up to {LONGEST_NAME} characters, has no / or \\ "
+            "in it and does not begin with a dot. Nothing was written."
         )
     return name or ""
 
@@ -170,6 +177,6 @@ def _write(path: str, content: bytes) -> None:
 
 def _unreachable(doing: str, path: str, error: OSError) -> Unreachable:
     return Unreachable(
-        f"The report could not be written: cannot {doing} {path}: {error.strerror or error}. The rollout itself is not touched by that. Name "
-        "another directory (option directory), or let the user who runs Ansible write there."
+        f"The report could not be written: cannot {doing} {path}: {error.strerror or error}. The rollout itself is not touched by that. "
+        "Name another directory (option directory), or let the user who runs Ansible write there."
     )

@@ -49,11 +49,17 @@ class Chromium:
         self.events: list[dict[str, Any]] = []
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        # It reads from descriptor 3 and writes to 4, whatever they were before: a shell puts them there.
-        command = [program, *FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={profile}", "about:blank"]
+        # It reads from descriptor 3 and writes to 4. A shell puts them there; by their paths, because it takes no number above 9.
+        command = [
+            program,
+            *FLAGS,
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
         self._log = (profile / "chromium.log").open("wb")
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "chromium", *command],
+            ["/bin/sh", "-c", f'exec "$@" 3</dev/fd/{theirs_in} 4>/dev/fd/{theirs_out}', "chromium", *command],
             pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         os.close(theirs_in)
@@ -66,7 +72,12 @@ class Chromium:
     def ask(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
         """One command and its answer; what happens meanwhile is kept in `events`."""
         self._numbers += 1
-        message = {"id": self._numbers, "method": method, "params": params, **({"sessionId": session} if session else {})}
+        message = {
+            "id": self._numbers,
+            "method": method,
+            "params": params,
+            **({"sessionId": session} if session else {}),
+        }
         os.write(self._out, json.dumps(message).encode() + b"\0")
         wanted = self._numbers
         while True:
@@ -95,7 +106,9 @@ class Chromium:
 
     def show(self, width: int, scheme: str = "light") -> None:
         """How wide the window is, and whether the reader likes it light or dark."""
-        self.page("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.page(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         self.page("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def open(self, url: str) -> float:
