@@ -98,7 +98,7 @@ class Worker:
     @property
     def proves_itself(self) -> bool:
         """Whether it takes a check that begins after a call to bring it up: one that is under way counts as a pass."""
-        return self.checked and int(self.cells["Passes"].split()[0]) > 1
+        return self.checked and int(self.cells["Passes"].partition(" ")[0]) > 1
 
     def member(self) -> Member:
         """It in the words that every balancer shares."""

@@ -14,6 +14,7 @@ FOLD_FROM = 60  # hosts from which on batches are folded
 SAID = {
     "drain": "Drain", "deploy": "Deploy", "check": "Check", "return": "Return", "soak": "Soak", "switch": "Switch", "watch": "Watch",
     "undo_drain": "Drain, to undo", "undo_deploy": "Undo", "undo_check": "Check, undone", "undo_return": "Return, undone",
+    "undo_soak": "Soak, undone", "undo_switch": "Switch back", "undo_watch": "Watch, undone",
 }  # fmt: skip
 MEANS = {
     "drain": "taken out of traffic, until nothing is in flight",
@@ -27,6 +28,9 @@ MEANS = {
     "undo_deploy": "the old release is put back",
     "undo_check": "until it is healthy on the old release",
     "undo_return": "brought back into traffic, as before",
+    "undo_soak": "watched under traffic, on the old release",
+    "undo_switch": "all traffic is led back to the colour from before",
+    "undo_watch": "watched under traffic, on the colour from before",
 }
 
 

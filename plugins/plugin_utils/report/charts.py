@@ -31,6 +31,7 @@ WIDE = 1000  # units of a stretched drawing's width
 SHAPES = {
     "drain": (8, 4), "deploy": (3, 14), "check": (3, 14), "return": (6, 8), "soak": (9, 2), "switch": (3, 14), "watch": (9, 2),
     "undo_drain": (8, 4), "undo_deploy": (3, 14), "undo_check": (3, 14), "undo_return": (6, 8),
+    "undo_soak": (9, 2), "undo_switch": (3, 14), "undo_watch": (9, 2),
 }  # fmt: skip
 # How many percents wide a phase is at least, so that a short one is seen.
 NARROWEST = 0.25

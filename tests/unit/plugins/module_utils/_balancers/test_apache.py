@@ -299,6 +299,12 @@ def test_a_factor_that_is_none(monkeypatch, factor):
         driver().members("app")
 
 
+def test_passes_that_are_none(monkeypatch):
+    Server(monkeypatch, row().replace("2 (0)", ""))
+    with pytest.raises(Unreachable, match="a page that cannot be read"):
+        driver().members("app")
+
+
 @given(st.data())
 def test_a_broken_page_is_never_more_than_an_error(data):
     whole = page(row(), row("http://192.0.2.2:80", "m2"), form=form({}))
