@@ -8,6 +8,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Mapping
@@ -83,9 +84,9 @@ def blocks(text: str) -> Dict[str, str]:
 def number(value: float) -> str:
     """A sample's value: the shortest text that stands for exactly this number."""
     exact = float(value)
-    if exact != exact:
+    if math.isnan(exact):
         return "NaN"
-    if exact in (float("inf"), float("-inf")):
+    if math.isinf(exact):
         return "+Inf" if exact > 0 else "-Inf"
     return str(int(exact)) if exact == int(exact) and abs(exact) < 1e15 else repr(exact)
 
