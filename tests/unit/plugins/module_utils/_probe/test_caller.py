@@ -144,7 +144,8 @@ def test_no_connection_in_time():
 
 
 def test_garbage(serve, raw):
-    assert call(serve(raw(b"220 mail.example.org ESMTP\r\n")).url()).outcome == "garbled"
+    seen = call(serve(raw(b"220 mail.example.org ESMTP\r\n")).url())
+    assert (seen.outcome, seen.why) == ("garbled", "the answer is not HTTP/1: it begins '220 mail.example.org ESMTP'")
 
 
 def test_the_next_address_is_tried_where_the_first_refuses(serve, answer, closed_port, monkeypatch):
@@ -215,12 +216,15 @@ def test_nothing_secret_is_told(serve, answer):
     seen = call(url, headers={"Authorization": "Bearer top-secret"}, version=VERSION)
     assert "top-secret" not in repr(seen) and seen.version
     assert (seen.url, bare(url)) == (server.url(), server.url())
-    echo = serve(lambda connection, _request: connection.sendall(b"top-secret"))
-    assert "top-secret" not in repr(call(echo.url("/?key=top-secret")))
+    long = "top-secret" * 20  # what is cut must not be what is masked
+    echo = serve(lambda connection, _request: connection.sendall(b"You said " + long.encode()))
+    assert "top-secret" not in repr(call(echo.url("/?key=" + long)))
 
 
 def test_long_versions_and_reasons_are_cut(serve, answer):
-    seen = call(serve(answer("200 OK", b"", "X-Version: " + "9" * 500)).url(), version=VersionSource(header="x-version"))
+    seen = call(
+        serve(answer("200 OK", b"", "X-Version: " + "9" * 500)).url(), version=VersionSource(header="x-version")
+    )
     assert seen.version == "9" * caller_module.VERSION_MOST
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -66,7 +67,7 @@ def probe(callers, requests, rate=200.0, timeout=5.0, clock=None, writer=None):
     """Until so many requests were begun by the first of `callers`, and whatever is under way has ended."""
     writer = writer or FakeWriter()
     over = lambda: "enough" if len(callers[0].times) >= requests else None  # noqa: E731
-    Prober(callers, rate, timeout, BEGAN, writer, over, clock or Clock()).run()
+    Prober(callers, rate, timeout, BEGAN, time.monotonic(), writer, over, clock or Clock()).run()
     return writer
 
 
@@ -90,7 +91,7 @@ def test_those_that_hang_hold_up_nobody():
         return "enough"
 
     writer = FakeWriter()
-    Prober([caller], 200.0, 30.0, BEGAN, writer, over, Clock()).run()
+    Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
     # Those that hung were waited for, too.
     assert writer.total("requests") == len(caller.times) >= 25
 
@@ -129,7 +130,7 @@ def test_more_than_can_be_under_way_is_late(monkeypatch):
     monkeypatch.setattr(prober_module, "WORKERS", 3)
     gate, writer = threading.Event(), FakeWriter()
     caller = FakeCaller(hanging(gate, 1000))
-    prober = Prober([caller], 200.0, 30.0, BEGAN, writer, lambda: None, Clock())
+    prober = Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, lambda: None, Clock())
 
     def over():
         if sum(second.late for second in prober._seconds.values()) < 4:
@@ -170,7 +171,7 @@ def test_a_full_disk_loses_nothing():
         writer.full = False
         return "enough"
 
-    Prober([caller], 200.0, 5.0, BEGAN, writer, over, Clock()).run()
+    Prober([caller], 200.0, 5.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
     assert writer.lines == 1 and writer.total("requests") == len(caller.times)
 
 
