@@ -221,6 +221,7 @@ def test_it_ends_when_its_files_are_taken_away(probe):
 
 def test_a_signal_ends_it_in_good_order(probe):
     probe.run("started")
+    until(lambda: probe.run("read")["felt"]["requests"])
     os.kill(probe.pid(), signal.SIGTERM)
     assert probe.ended() == "it was sent signal 15"
 
