@@ -272,6 +272,19 @@ def test_connections_are_kept_when_asked_for_and_one_that_was_closed_meanwhile_i
     assert several.connections == 2 and b"Connection: keep-alive" in server.requests[0]
 
 
+def test_a_connection_that_the_server_is_about_to_close_is_not_kept(serve):
+    connections = []
+
+    def behave(connection, _request):
+        connections.append(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        server.over.wait(LONG)  # it takes its time
+
+    server = serve(behave)
+    asked = caller(server.url(), keep_alive=True)
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(2)] == ["ok", "ok"] and len(connections) == 2
+
+
 def test_a_kept_connection_that_breaks_under_a_request_is_a_failure(serve):
     def behave(connection, _request):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

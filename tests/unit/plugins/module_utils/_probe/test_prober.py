@@ -96,6 +96,20 @@ def test_those_that_hang_hold_up_nobody():
     assert writer.total("requests") == len(caller.times) >= 25
 
 
+def test_those_under_way_at_the_end_are_waited_for():
+    gate, writer = threading.Event(), FakeWriter()
+    caller = FakeCaller(hanging(gate, 1000))
+
+    def over():
+        if len(caller.times) < 3:
+            return None
+        threading.Timer(0.2, gate.set).start()
+        return "enough"
+
+    Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
+    assert writer.total("requests") == len(caller.times) >= 3 and writer.total("failed") == 0
+
+
 def test_one_that_hangs_for_ever_is_told_as_a_timeout(monkeypatch):
     monkeypatch.setattr(prober_module, "OVERDUE", 0.1)
     gate = threading.Event()

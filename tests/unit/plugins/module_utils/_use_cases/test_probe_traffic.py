@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -233,24 +232,6 @@ def test_a_killed_one_leaves_its_record_and_makes_room(probe):
     assert probe.ended() == mandate.KILLED
     assert probe.run("read")["felt"]["requests"] >= 50
     assert probe.run("started")["changed"]
-
-
-def test_a_killed_one_s_order_does_not_pass_for_a_prober_while_somebody_looks(probe):
-    probe.run("started")
-    os.kill(probe.pid(), signal.SIGKILL)
-    until(lambda: not probe.folder.runs())
-    # What reads holds the prober's own lock for a moment, and so it must keep those out who start.
-    with open(os.path.join(probe.folder.path, "lock"), "rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        descriptor = probe.folder.take(os.O_RDONLY)
-        result = []
-        thread = threading.Thread(target=lambda: result.append(probe.run("started")["changed"]))
-        thread.start()
-        thread.join(0.2)
-        assert not result
-        os.close(descriptor)
-    thread.join(20)
-    assert result == [True]
 
 
 def test_requests_under_way_are_waited_for_when_it_is_stopped(probe):
