@@ -152,7 +152,7 @@ def test_the_next_address_is_tried_where_the_first_refuses(serve, answer, closed
     server = serve(answer())
     family = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
     addresses = [(*family, ("127.0.0.1", port)) for port in (closed_port, server.port)]
-    monkeypatch.setattr(caller_module.socket, "getaddrinfo", lambda *_: addresses)
+    monkeypatch.setattr(caller_module.socket, "getaddrinfo", lambda *_arguments: addresses)
     assert call("http://shop.example/").outcome == "ok"
 
 
@@ -257,7 +257,7 @@ class Several:
 def test_each_request_has_a_connection_of_its_own(serve):
     several = Several(3)
     asked = caller(serve(several).url())
-    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(3)] == ["ok"] * 3
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(3)] == ["ok"] * 3
     assert several.connections == 3
 
 
@@ -282,7 +282,7 @@ def test_a_connection_that_the_server_is_about_to_close_is_not_kept(serve):
 
     server = serve(behave)
     asked = caller(server.url(), keep_alive=True)
-    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(2)] == ["ok", "ok"] and len(connections) == 2
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(2)] == ["ok", "ok"] and len(connections) == 2
 
 
 def test_a_kept_connection_that_breaks_under_a_request_is_a_failure(serve):
@@ -291,7 +291,7 @@ def test_a_kept_connection_that_breaks_under_a_request_is_a_failure(serve):
         Several.next_request(connection)
 
     asked = caller(serve(behave).url(), keep_alive=True)
-    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(2)] == ["ok", "closed"]
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(2)] == ["ok", "closed"]
 
 
 def test_tls(serve, answer, certificates):

@@ -66,7 +66,10 @@ def hanging(gate, count):
 def probe(callers, requests, rate=200.0, timeout=5.0, clock=None, writer=None):
     """Until so many requests were begun by the first of `callers`, and whatever is under way has ended."""
     writer = writer or FakeWriter()
-    over = lambda: "enough" if len(callers[0].times) >= requests else None  # noqa: E731
+
+    def over():
+        return "enough" if len(callers[0].times) >= requests else None
+
     Prober(callers, rate, timeout, BEGAN, time.monotonic(), writer, over, clock or Clock()).run()
     return writer
 

@@ -136,7 +136,7 @@ def test_many_who_start_it_at_once_start_one(probe):
         go.wait()
         results.append(probe.run("started")["changed"])
 
-    threads = [threading.Thread(target=start) for _ in range(5)]
+    threads = [threading.Thread(target=start) for _each in range(5)]
     for thread in threads:
         thread.start()
     go.set()
