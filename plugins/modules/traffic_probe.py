@@ -128,6 +128,9 @@ notes:
   - Up to 256 requests are under way at once. What could not be sent within half a second of its time, since these were all hanging
     or since the host was too busy, is not made up for, but counted in RV(felt.late).
   - A request belongs to the second in which it was sent, even when it ended seconds later.
+  - A host's name is looked up once a second at most. All its addresses are tried.
+  - In the logs of balancers and members, its requests have the user agent C(zero-downtime-deploy-probe), unless O(headers) say otherwise.
+    Among processes it is listed as C(zd-probe).
 seealso:
   - module: zero_downtime.deploy.rollout
   - module: zero_downtime.deploy.health_check

@@ -16,6 +16,8 @@ from .._domain.felt import CLOSED, GARBLED, TRUNCATED
 
 # Bytes of a head, and of a line between chunks, that are read before it is taken for garbage.
 HEAD_MOST, LINE_MOST = 65536, 4096
+# Bytes of what came instead of an answer that are kept to be quoted.
+SEEN_MOST = 1000
 
 _END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
@@ -28,11 +30,12 @@ class Spoilt(Exception):
     """Why there is no whole answer.
 
     :param outcome: of the words of `_domain/felt.py`.
+    :param seen: the beginning of what came instead.  It may echo a secret, and is quoted by who knows which.
     """
 
-    def __init__(self, outcome: str, why: str) -> None:
+    def __init__(self, outcome: str, why: str, seen: bytes = b"") -> None:
         super().__init__(why)
-        self.outcome = outcome
+        self.outcome, self.seen = outcome, seen[:SEEN_MOST]
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Answer:
         while True:
             end = _END.search(self._buffer)
             if not self._buffer.startswith(_BEGINNING[: len(self._buffer)]):
-                raise Spoilt(GARBLED, "the answer is not HTTP/1: it begins %r" % self._buffer[:40])
+                raise Spoilt(GARBLED, "the answer is not HTTP/1: it begins", self._buffer)
             if end:
                 break
             if len(self._buffer) > HEAD_MOST:
@@ -114,7 +117,7 @@ class Answer:
         self._buffer = self._buffer[end.end() :]
         first = _STATUS.match(head)
         if first is None:
-            raise Spoilt(GARBLED, "the answer is not HTTP/1: it begins %r" % head[:40])
+            raise Spoilt(GARBLED, "the answer is not HTTP/1: it begins", head)
         headers: Dict[str, str] = {}
         for line in head[first.end() :].decode("latin-1").splitlines():
             name, colon, value = line.partition(":")
@@ -174,5 +177,5 @@ def _number(length: str) -> int:
     said = {part.strip() for part in length.split(",")}
     one = said.pop()
     if said or not (one.isascii() and one.isdigit()):
-        raise Spoilt(GARBLED, "the answer's Content-Length is %r" % length[:40])
+        raise Spoilt(GARBLED, "the answer's Content-Length is", length.encode("latin-1"))
     return int(one)

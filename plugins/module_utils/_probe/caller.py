@@ -94,6 +94,8 @@ class Caller:
             outcome, why = felt.OK, ""
         except Spoilt as spoilt:
             outcome, why = spoilt.outcome, str(spoilt)
+            if spoilt.seen:
+                why += " " + self._redactor.snippet(spoilt.seen.decode("latin-1"))
         except TIMEOUTS:
             outcome = felt.TIMEOUT
             why = (

@@ -35,7 +35,8 @@ class Prober:
 
     :param rate: requests a second in all.
     :param timeout: of each, in seconds.
-    :param began: when the first one is due, in seconds since 1970.  All times are told from there by the clock that never jumps.
+    :param began: when the first one is due, in seconds since 1970.
+    :param origin: the same moment on the clock that never jumps, by which all times are told from there.
     :param over: why to end, if it is time to.
     """
 
@@ -45,14 +46,14 @@ class Prober:
         rate: float,
         timeout: float,
         began: float,
+        origin: float,
         writer: Writer,
         over: Callable[[], Optional[str]],
         clock: Clock,
     ) -> None:
         self._callers, self._rate, self._timeout = callers, rate, timeout
         self._writer, self._over, self._clock = writer, over, clock
-        self._began = began
-        self._origin = clock.monotonic()
+        self._began, self._origin = began, origin
         self._crew = Crew(self._call, WORKERS, clock)
         self._running: Dict[int, float] = {}  # request: when it was sent
         self._seconds: Dict[int, Second] = {}  # what is not written yet

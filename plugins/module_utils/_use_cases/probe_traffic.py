@@ -136,7 +136,7 @@ def _order(params: dict[str, Any], record: str) -> Dict[str, Any]:
 
 def _begin(folder: Folder, params: dict[str, Any], callers: List[Caller], prober: int, clock: Clock) -> None:
     """Leave a prober behind, which holds `prober`."""
-    began = clock.now()
+    began, origin = clock.now(), clock.monotonic()
     path = folder.new_record(began)
     order = _order(params, path)
     about = {"began": began, "urls": order["urls"], "rate": order["rate"], "timeout": params["timeout"]}
@@ -159,7 +159,7 @@ def _begin(folder: Folder, params: dict[str, Any], callers: List[Caller], prober
                 return "it was sent signal %d" % signals[0] if signals else mandate.over()
 
             try:
-                Prober(callers, params["rate"], params["timeout"], began, writer, over, clock).run()
+                Prober(callers, params["rate"], params["timeout"], began, origin, writer, over, clock).run()
             except BaseException as error:
                 writer.add(clock.now(), [], "it failed: %s" % type(error).__name__)
                 raise

@@ -80,7 +80,8 @@ class Member:
         """The head of an answer, and what seems half of it."""
         chunked = b"%x\r\n" % len(PIECE) if b"chunked" in framing else b""
         connection.sendall(
-            b"HTTP/1.1 200 OK\r\nX-Version: %s\r\nConnection: close\r\n%s\r\n\r\n%s%s" % (self.name, framing, chunked, PIECE)
+            b"HTTP/1.1 200 OK\r\nX-Version: %s\r\nConnection: close\r\n%s\r\n\r\n%s%s"
+            % (self.name, framing, chunked, PIECE)
         )
         time.sleep(PAUSE)
 

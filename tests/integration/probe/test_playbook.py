@@ -30,7 +30,11 @@ class Run:
         named = [{"name": f"Task {number}", "register": f"told_{number}", **task} for number, task in enumerate(tasks)]
         results = ", ".join(task["register"] for task in named)
         tell = {
-            "ansible.builtin.copy": {"content": f"{{{{ [{results}] | to_json }}}}", "dest": str(self.told), "mode": "0600"},
+            "ansible.builtin.copy": {
+                "content": f"{{{{ [{results}] | to_json }}}}",
+                "dest": str(self.told),
+                "mode": "0600",
+            },
             "check_mode": False,
             "diff": False,
         }
@@ -72,8 +76,10 @@ def test_a_playbook_that_probes(tmp_path, probe, url, task, door):
         if os.getuid() != 0:
             pytest.skip("needs root, to become somebody")
         keywords = SHIPPED
-    began = task("started", keywords, urls=[url], rate=50, version_header="X-Version", headers={"X-Secret": "top-secret"})
-    enough = {"until": "read.felt.requests >= 60", "retries": 100, "delay": 0.1, "register": "read", **keywords}
+    began = task(
+        "started", keywords, urls=[url], rate=50, version_header="X-Version", headers={"X-Secret": "top-secret"}
+    )
+    enough = {"until": "read.felt.requests >= 60", "retries": 60, "delay": 1, "register": "read", **keywords}
     started, again, read, stopped, over = Run(
         tmp_path, [began, began, task("read", enough), task("stopped", keywords), task("stopped", keywords)]
     ).results()

@@ -23,7 +23,10 @@ WHOLE = {
     "bare line feeds": (b"HTTP/1.0 200 OK\nContent-Length: 5\n\nhello", b"hello"),
     "no body": (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b""),
     "no reason": (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b""),
-    "something first": (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + HEAD + b"Content-Length: 5\r\n\r\nhello", b"hello"),
+    "something first": (
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + HEAD + b"Content-Length: 5\r\n\r\nhello",
+        b"hello",
+    ),
 }
 # Of these no end is known but the connection's own.
 ENDED_BY_CLOSE = ("until the close",)

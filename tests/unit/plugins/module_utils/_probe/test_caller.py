@@ -144,14 +144,15 @@ def test_no_connection_in_time():
 
 
 def test_garbage(serve, raw):
-    assert call(serve(raw(b"220 mail.example.org ESMTP\r\n")).url()).outcome == "garbled"
+    seen = call(serve(raw(b"220 mail.example.org ESMTP\r\n")).url())
+    assert (seen.outcome, seen.why) == ("garbled", "the answer is not HTTP/1: it begins '220 mail.example.org ESMTP'")
 
 
 def test_the_next_address_is_tried_where_the_first_refuses(serve, answer, closed_port, monkeypatch):
     server = serve(answer())
     family = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
     addresses = [(*family, ("127.0.0.1", port)) for port in (closed_port, server.port)]
-    monkeypatch.setattr(caller_module.socket, "getaddrinfo", lambda *_: addresses)
+    monkeypatch.setattr(caller_module.socket, "getaddrinfo", lambda *_arguments: addresses)
     assert call("http://shop.example/").outcome == "ok"
 
 
@@ -215,12 +216,15 @@ def test_nothing_secret_is_told(serve, answer):
     seen = call(url, headers={"Authorization": "Bearer top-secret"}, version=VERSION)
     assert "top-secret" not in repr(seen) and seen.version
     assert (seen.url, bare(url)) == (server.url(), server.url())
-    echo = serve(lambda connection, _request: connection.sendall(b"top-secret"))
-    assert "top-secret" not in repr(call(echo.url("/?key=top-secret")))
+    long = "top-secret" * 20  # what is cut must not be what is masked
+    echo = serve(lambda connection, _request: connection.sendall(b"You said " + long.encode()))
+    assert "top-secret" not in repr(call(echo.url("/?key=" + long)))
 
 
 def test_long_versions_and_reasons_are_cut(serve, answer):
-    seen = call(serve(answer("200 OK", b"", "X-Version: " + "9" * 500)).url(), version=VersionSource(header="x-version"))
+    seen = call(
+        serve(answer("200 OK", b"", "X-Version: " + "9" * 500)).url(), version=VersionSource(header="x-version")
+    )
     assert seen.version == "9" * caller_module.VERSION_MOST
 
 
@@ -253,7 +257,7 @@ class Several:
 def test_each_request_has_a_connection_of_its_own(serve):
     several = Several(3)
     asked = caller(serve(several).url())
-    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(3)] == ["ok"] * 3
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(3)] == ["ok"] * 3
     assert several.connections == 3
 
 
@@ -268,13 +272,26 @@ def test_connections_are_kept_when_asked_for_and_one_that_was_closed_meanwhile_i
     assert several.connections == 2 and b"Connection: keep-alive" in server.requests[0]
 
 
+def test_a_connection_that_the_server_is_about_to_close_is_not_kept(serve):
+    connections = []
+
+    def behave(connection, _request):
+        connections.append(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        server.over.wait(LONG)  # it takes its time
+
+    server = serve(behave)
+    asked = caller(server.url(), keep_alive=True)
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(2)] == ["ok", "ok"] and len(connections) == 2
+
+
 def test_a_kept_connection_that_breaks_under_a_request_is_a_failure(serve):
     def behave(connection, _request):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         Several.next_request(connection)
 
     asked = caller(serve(behave).url(), keep_alive=True)
-    assert [asked.call(Clock(), LONG, 0.0).outcome for _ in range(2)] == ["ok", "closed"]
+    assert [asked.call(Clock(), LONG, 0.0).outcome for _each in range(2)] == ["ok", "closed"]
 
 
 def test_tls(serve, answer, certificates):

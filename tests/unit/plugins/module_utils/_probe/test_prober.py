@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -65,8 +66,11 @@ def hanging(gate, count):
 def probe(callers, requests, rate=200.0, timeout=5.0, clock=None, writer=None):
     """Until so many requests were begun by the first of `callers`, and whatever is under way has ended."""
     writer = writer or FakeWriter()
-    over = lambda: "enough" if len(callers[0].times) >= requests else None  # noqa: E731
-    Prober(callers, rate, timeout, BEGAN, writer, over, clock or Clock()).run()
+
+    def over():
+        return "enough" if len(callers[0].times) >= requests else None
+
+    Prober(callers, rate, timeout, BEGAN, time.monotonic(), writer, over, clock or Clock()).run()
     return writer
 
 
@@ -90,9 +94,23 @@ def test_those_that_hang_hold_up_nobody():
         return "enough"
 
     writer = FakeWriter()
-    Prober([caller], 200.0, 30.0, BEGAN, writer, over, Clock()).run()
+    Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
     # Those that hung were waited for, too.
     assert writer.total("requests") == len(caller.times) >= 25
+
+
+def test_those_under_way_at_the_end_are_waited_for():
+    gate, writer = threading.Event(), FakeWriter()
+    caller = FakeCaller(hanging(gate, 1000))
+
+    def over():
+        if len(caller.times) < 3:
+            return None
+        threading.Timer(0.2, gate.set).start()
+        return "enough"
+
+    Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
+    assert writer.total("requests") == len(caller.times) >= 3 and writer.total("failed") == 0
 
 
 def test_one_that_hangs_for_ever_is_told_as_a_timeout(monkeypatch):
@@ -129,7 +147,7 @@ def test_more_than_can_be_under_way_is_late(monkeypatch):
     monkeypatch.setattr(prober_module, "WORKERS", 3)
     gate, writer = threading.Event(), FakeWriter()
     caller = FakeCaller(hanging(gate, 1000))
-    prober = Prober([caller], 200.0, 30.0, BEGAN, writer, lambda: None, Clock())
+    prober = Prober([caller], 200.0, 30.0, BEGAN, time.monotonic(), writer, lambda: None, Clock())
 
     def over():
         if sum(second.late for second in prober._seconds.values()) < 4:
@@ -170,7 +188,7 @@ def test_a_full_disk_loses_nothing():
         writer.full = False
         return "enough"
 
-    Prober([caller], 200.0, 5.0, BEGAN, writer, over, Clock()).run()
+    Prober([caller], 200.0, 5.0, BEGAN, time.monotonic(), writer, over, Clock()).run()
     assert writer.lines == 1 and writer.total("requests") == len(caller.times)
 
 

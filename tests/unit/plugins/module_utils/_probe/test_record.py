@@ -38,7 +38,13 @@ def second(at, outcome="ok"):
 
 def test_what_was_written_is_read_while_it_grows(path, writer):
     found = read(path)
-    assert (found.began, found.until, found.urls, found.rate, found.timeout) == (1000.5, 1000.5, ["http://shop/"], 10.0, 5.0)
+    assert (found.began, found.until, found.urls, found.rate, found.timeout) == (
+        1000.5,
+        1000.5,
+        ["http://shop/"],
+        10.0,
+        5.0,
+    )
     assert writer.add(1001.5, [second(1000), second(1001, "reset")])
     found = read(path)
     assert [one.plain() for one in found.seconds] == [second(1000).plain(), second(1001, "reset").plain()]
@@ -80,7 +86,9 @@ def test_seconds_from_then_on(path, writer):
     assert [one.at for one in read(path, 1001.9).seconds] == [1001, 1002]
 
 
-@pytest.mark.parametrize("text", [b"", b'{"kind":"zero_downt', b"{}\n", b"hello\n", b'{"kind":"zero_downtime.probe","format":2}\n'])
+@pytest.mark.parametrize(
+    "text", [b"", b'{"kind":"zero_downt', b"{}\n", b"hello\n", b'{"kind":"zero_downtime.probe","format":2}\n']
+)
 def test_what_is_no_record_of_ours(path, text):
     with open(path, "wb") as stream:
         stream.write(text)

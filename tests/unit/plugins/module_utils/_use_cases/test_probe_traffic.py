@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import signal
@@ -85,13 +85,11 @@ class Probe:
     def pid(self):
         """The prober's process: whoever has its file open."""
         wanted = str(Path(self.folder.path) / "prober")
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and entry.name != str(os.getpid()):
-                try:
-                    if any(os.readlink(fd) == wanted for fd in (entry / "fd").iterdir()):
-                        return int(entry.name)
-                except OSError:
-                    continue
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            # Its connections come and go while this looks.
+            with contextlib.suppress(OSError):
+                if os.readlink(link) == wanted and int(link.parts[2]) != os.getpid():
+                    return int(link.parts[2])
         return None
 
 
@@ -138,7 +136,7 @@ def test_many_who_start_it_at_once_start_one(probe):
         go.wait()
         results.append(probe.run("started")["changed"])
 
-    threads = [threading.Thread(target=start) for _ in range(5)]
+    threads = [threading.Thread(target=start) for _each in range(5)]
     for thread in threads:
         thread.start()
     go.set()
@@ -222,6 +220,7 @@ def test_it_ends_when_its_files_are_taken_away(probe):
 
 def test_a_signal_ends_it_in_good_order(probe):
     probe.run("started")
+    until(lambda: probe.run("read")["felt"]["requests"])
     os.kill(probe.pid(), signal.SIGTERM)
     assert probe.ended() == "it was sent signal 15"
 
@@ -233,24 +232,6 @@ def test_a_killed_one_leaves_its_record_and_makes_room(probe):
     assert probe.ended() == mandate.KILLED
     assert probe.run("read")["felt"]["requests"] >= 50
     assert probe.run("started")["changed"]
-
-
-def test_a_killed_one_s_order_does_not_pass_for_a_prober_while_somebody_looks(probe):
-    probe.run("started")
-    os.kill(probe.pid(), signal.SIGKILL)
-    until(lambda: probe.pid() is None)
-    # What reads holds the prober's own lock for a moment, and so it must keep those out who start.
-    with open(os.path.join(probe.folder.path, "lock"), "rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        descriptor = probe.folder.take(os.O_RDONLY)
-        result = []
-        thread = threading.Thread(target=lambda: result.append(probe.run("started")["changed"]))
-        thread.start()
-        thread.join(0.2)
-        assert not result
-        os.close(descriptor)
-    thread.join(20)
-    assert result == [True]
 
 
 def test_requests_under_way_are_waited_for_when_it_is_stopped(probe):
