@@ -33,14 +33,14 @@ _MAYBE_DICT = (dict, type(None))
 _TIME, _MAYBE_TIME = "a time", "a time or null"
 _LATEST = 253402300800  # the year 10000, from which on calendars give up
 
-# What a reader of a record relies on. A list of one type stands for a list of such things.
+# What a reader of a record relies on. A list of one type stands for a list of such things, and ... for every key.
 _SERIES = {"began": _TIME, "step": _NUMBER, "requests": [_NUMBER], "failed": [_NUMBER], "p50": [_MAYBE_NUMBER], "p95": [_MAYBE_NUMBER],
-           "p99": [_MAYBE_NUMBER], "versions": dict}  # fmt: skip
+           "p99": [_MAYBE_NUMBER], "versions": {...: [_NUMBER]}}  # fmt: skip
 _FAILURE = {"time": _TIME, "outcome": str, "url": str, "why": str, "version": str}
 _FELT = {
-    "began": _TIME, "ended": _TIME, "urls": [str], "rate": _NUMBER, "requests": int, "failed": int, "outcomes": dict, "versions": dict,
-    "latency": {"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}, "first_failure": _MAYBE_TIME,
-    "last_failure": _MAYBE_TIME, "disturbance": _NUMBER, "failures": [_FAILURE], "late": int, "series": _SERIES,
+    "began": _TIME, "ended": _TIME, "urls": [str], "rate": _NUMBER, "requests": int, "failed": int, "outcomes": {...: int},
+    "versions": {...: int}, "first_failure": _MAYBE_TIME, "last_failure": _MAYBE_TIME, "disturbance": _NUMBER, "failures": [_FAILURE],
+    "latency": {"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}, "late": int, "series": _SERIES,
 }  # fmt: skip
 _COUNTED = {
     "balancers": [{"name": str, "requests": int, "errors": int, "restarted": bool, "exact": bool}],
@@ -53,7 +53,7 @@ _RECORD: dict[str, Any] = {
     "lines": [str], "began": _TIME, "ended": _TIME, "decided": _MAYBE_TIME, "undone": _MAYBE_TIME, "plan": [[str]],
     "events": [{"time": _TIME, "event": str, "hosts": [str], "details": dict}],
     "phases": [{"host": str, "batch": int, "phase": PHASES, "began": _TIME, "ended": _TIME, "ok": bool}],
-    "members": [_MEMBER], "failures": dict, "verdicts": [_VERDICT], "felt": _MAYBE_DICT, "counted": _MAYBE_DICT,
+    "members": [_MEMBER], "failures": {...: str}, "verdicts": [_VERDICT], "felt": _MAYBE_DICT, "counted": _MAYBE_DICT,
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def expect_record(record: dict[str, Any]) -> None:
         if not wrong and record[name] is not None:
             wrong = _wrong(record[name], shape, f"record.{name}")
     if not wrong and record["felt"]:
-        wrong = _uneven(record["felt"]["series"])
+        wrong = _timeless(record["felt"]) or _uneven(record["felt"]["series"])
     if wrong:
         raise InvalidInput(
             f"The record of the rollout is not as it must be: {wrong}. Nothing was written. docs/report.md describes a record."
@@ -86,6 +86,8 @@ def _wrong(value: Any, shape: Any, where: str) -> str:
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return f"{where} is {_kind(value)}, not a dictionary"
+        if ... in shape:
+            shape = dict.fromkeys(value, shape[...])
         for key, inner in shape.items():
             wrong = _wrong(value[key], inner, f"{where}.{key}") if key in value else f"{where} has no {key!r}"
             if wrong:
@@ -114,15 +116,20 @@ def _wrong(value: Any, shape: Any, where: str) -> str:
     return "" if fits else f"{where} is {_kind(value)}, not {' or '.join(_NAMES[each] for each in types)}"
 
 
+def _timeless(felt: dict[str, Any]) -> str:
+    """Failures have a time."""
+    for when in ("first_failure", "last_failure"):
+        if felt["failed"] and felt[when] is None:
+            return f"record.felt.failed is {felt['failed']} and {when} is null"
+    return ""
+
+
 def _uneven(series: dict[str, Any]) -> str:
     """The columns of a series are of one length, and its seconds go on."""
     if series["step"] <= 0:
         return f"record.felt.series.step is {series['step']!r}, not more than 0"
     columns = {name: series[name] for name in ("failed", "p50", "p95", "p99")}
     for version, column in series["versions"].items():
-        wrong = _wrong(column, [_NUMBER], f"record.felt.series.versions[{version!r}]")
-        if wrong:
-            return wrong
         columns[f"versions[{version!r}]"] = column
     length = len(series["requests"])
     for name, column in columns.items():

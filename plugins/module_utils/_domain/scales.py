@@ -60,6 +60,7 @@ class Scale:
         self.logarithmic = False
         if usual and highest / usual > _LOGARITHMIC_FROM:
             self.logarithmic = True
+            # A decade below the usual where it would else lie on the axis.
             self._low = math.floor(math.log10(usual)) - (0 if usual / 10 ** math.floor(math.log10(usual)) > 2 else 1)
             self._high = math.ceil(math.log10(highest))
             self.values: Sequence[float] = [10.0**power for power in range(self._low, self._high + 1)]
@@ -75,13 +76,13 @@ class Scale:
 
     def y(self, value: float) -> float:
         """How high `value` lies, 0 to 100."""
-        if self.logarithmic:
-            return (
-                0.0
-                if value <= 0
-                else min(100.0, max(0.0, (math.log10(value) - self._low) / (self._high - self._low) * 100))
-            )
-        return min(100.0, max(0.0, value / self.top * 100))
+        if not self.logarithmic:
+            share = value / self.top
+        elif value <= 0:
+            share = 0.0
+        else:
+            share = (math.log10(value) - self._low) / (self._high - self._low)
+        return min(100.0, max(0.0, share * 100))
 
     def at(self) -> list[tuple[float, float]]:
         """The heights that are marked, and their values."""

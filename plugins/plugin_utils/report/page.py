@@ -51,7 +51,7 @@ def render(record: dict[str, Any], name: str, version: str) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(words=report_words, report=report, charts=charts, said=SAID, means=MEANS)
-    environment.filters["units"] = units
+    environment.filters.update(units=units, unbroken=unbroken)
     # These three are ours, not the record's. "</" cannot occur in them: a test sees to it.
     return environment.from_string(_part("page.html.j2")).render(
         policy=policy, style=Markup(style), script=Markup(script), name=name, collection_version=version, schema=SCHEMA, record=record,
@@ -64,6 +64,11 @@ def units(value: str) -> Markup:
     parts = re.split(r"(?:(?<=\d) )?([a-z%]+)", value)
     small = Markup('\u202f<span class="unit">{}</span>')
     return Markup().join(small.format(part) if index % 2 else part for index, part in enumerate(parts))
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence in which no line ends between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|ms|s|min|h|d)(?!\w))", "\u00a0", sentence)
 
 
 def _drawn(record: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,9 @@ def spoilt(path, value):
         (("felt", "latency", "p95"), ..., "record.felt.latency has no 'p95'"),
         (("felt", "series", "p50", 2), "2", "record.felt.series.p50[2] is text, not a whole number or a number or null"),
         (("felt", "series", "step"), 0, "record.felt.series.step is 0"),
+        (("felt", "outcomes", "ok"), "many", "record.felt.outcomes.ok is text, not a whole number"),
+        (("felt", "series", "versions", "1.4.1", 0), "1", "record.felt.series.versions.1.4.1[0] is text"),
+        (("failures", "app3"), None, "record.failures.app3 is null, not text"),
         (("counted", "agrees"), "yes", "record.counted.agrees is text, not true or false or null"),
         (("counted", "balancers", 0, "exact"), ..., "record.counted.balancers[0] has no 'exact'"),
     ],
@@ -78,6 +81,11 @@ def test_what_is_not_as_it_must_be_is_named_by_its_place(path, value, said, sche
 def test_columns_of_different_lengths():
     with pytest.raises(InvalidInput, match=r"series\.p95 has 3 entries and requests has 107"):
         records.expect_record(spoilt(("felt", "series", "p95"), [1.0, 2.0, 3.0]))
+
+
+def test_failures_without_a_time():
+    with pytest.raises(InvalidInput, match=r"felt\.failed is 4 and last_failure is null"):
+        records.expect_record(spoilt(("felt", "last_failure"), None))
 
 
 @pytest.mark.parametrize(

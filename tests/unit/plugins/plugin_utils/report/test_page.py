@@ -179,6 +179,14 @@ def test_units_are_set_apart_and_numbers_are_not():
     assert page.units("<b>") == '&lt;\u202f<span class="unit">b</span>&gt;'
 
 
+def test_no_line_ends_before_a_unit():
+    assert (
+        page.unbroken("4 of 1,070 s (0.37 %), 2 min 3 s or 5 stones")
+        == "4 of 1,070\u00a0s (0.37\u00a0%), 2\u00a0min 3\u00a0s or 5 stones"
+    )
+    assert "all within 12\u00a0s." in drawn(samples.rolled_back())
+
+
 def test_what_is_not_known_is_said_and_not_drawn():
     text = drawn(samples.no_probe())
     assert text.count("No probe was running, so ") == 4
