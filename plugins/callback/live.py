@@ -78,6 +78,7 @@ from typing import Any, Callable
 
 from ansible import constants as C
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.color import stringc
 
@@ -119,6 +120,7 @@ class CallbackModule(CallbackBase):
         self._view: View | None = None
         self._usual: Usual | None = None
         self._brief = False
+        self._silent = False  # after something has gone wrong
 
     def hear(self, hook: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Every call that Ansible makes comes here."""
@@ -203,18 +205,25 @@ class CallbackModule(CallbackBase):
         try:
             return self.get_option(name)
         except KeyError:
-            # Under another callback that is built upon this one, the options are that one's.
-            return C.config.get_config_value(name, plugin_type="callback", plugin_name=NAME) or default
+            pass
+        # In a callback that is built upon this one the options are that one's; Ansible knows ours where it has loaded us.
+        try:
+            return C.config.get_config_value(name, plugin_type="callback", plugin_name=__name__)
+        except AnsibleError:
+            return default
 
     def _safely(self, what: Callable[[], None]) -> None:
-        """Whatever goes wrong here is nobody else's trouble."""
+        """Whatever goes wrong here is nobody else's trouble, and it goes wrong once."""
+        if self._silent:
+            return
         try:
             what()
         except Exception as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        view, self._view, self._brief = self._view, None, False
+        self._silent, self._brief = True, False
+        view, self._view = self._view, None
         try:
             if view is not None:
                 view.stop()

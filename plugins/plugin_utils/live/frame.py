@@ -16,7 +16,8 @@ from .pace import about, lasted, remaining, running
 from .state import Batch, Phase, Rollout
 from .words import BAD, FAINT, GOOD, NOW, PLAIN, PRETTY, Line, Signs, felt_words
 
-NARROWEST = 20
+# Columns. A bar across a very wide terminal says no more.
+NARROWEST, WIDEST = 20, 101
 
 
 def frame(
@@ -25,10 +26,10 @@ def frame(
     """The lines, from the top; the first one is empty and keeps the others apart from what stands above.
 
     :param felt: what users have felt so far, see `felt.felt_so_far`.
-    :param width: of the terminal, in columns; the last one stays free.
+    :param width: of the terminal, in columns; the last one stays free, and so is what lies beyond the widest that is of use.
     :param height: of the terminal, in lines; half of it stays free, and the less important lines are left out.
     """
-    width = max(NARROWEST, width) - 1
+    width = min(max(NARROWEST, width), WIDEST) - 1
     lines: list[list[Line]] = [[], _head(rollout, width, now)]
     batch = rollout.batch or (rollout.batches[-1] if rollout.batches else None)
     if batch is not None:
@@ -98,16 +99,16 @@ def _part(batch: Batch | None) -> float:
 
 
 def _phases(batch: Batch, width: int, now: float, signs: Signs) -> list[Line]:
-    title = [(f"{batch.title}  ", BAD if batch.backwards else PLAIN)]
+    title = (f"{batch.title}   ", BAD if batch.backwards else PLAIN)
     shown: dict[str, Phase] = {}
     for phase in batch.phases:  # of those that come again, such as a canary's, the latest
         shown.pop(phase.name, None)
         shown[phase.name] = phase
     for detailed in (True, False):
-        line = list(title)
-        for phase in shown.values():
-            line += [(" ", PLAIN), _phase(phase, now, signs, detailed), (" ", PLAIN)]
-        line += [(f" {name} ", FAINT) for name in batch.coming]
+        words = [_phase(phase, now, signs, detailed) for phase in shown.values()] + [(name, FAINT) for name in batch.coming]
+        line = [title, *words[:1]]
+        for word in words[1:]:
+            line += [("  ", PLAIN), word]
         if sum(columns(text) for text, _style in line) <= width:
             break
     return line
