@@ -86,7 +86,14 @@ from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live import h
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.screen import Screen
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.usual import Usual
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.view import View
-from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.words import ASCII, BAD, FAINT, GOOD, NOW, PRETTY
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.words import (
+    ASCII,
+    BAD,
+    FAINT,
+    GOOD,
+    NOW,
+    PRETTY,
+)
 
 NAME = "zero_downtime.deploy.live"
 PROBE = "zero_downtime.deploy.traffic_probe"
@@ -145,7 +152,11 @@ class CallbackModule(CallbackBase):
 
     def _names(self) -> list[str]:
         """What Ansible calls this plugin, or the one that somebody has built upon it, as ansible-runner does."""
-        return [getattr(self, "_load_name", ""), getattr(self, "ansible_name", ""), *getattr(self, "_redirected_names", [])]
+        return [
+            getattr(self, "_load_name", ""),
+            getattr(self, "ansible_name", ""),
+            *getattr(self, "_redirected_names", []),
+        ]
 
     def _set_up(self) -> None:
         kind = self._option("view", "auto")

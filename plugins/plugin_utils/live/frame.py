@@ -105,7 +105,9 @@ def _phases(batch: Batch, width: int, now: float, signs: Signs) -> list[Line]:
         shown.pop(phase.name, None)
         shown[phase.name] = phase
     for detailed in (True, False):
-        words = [_phase(phase, now, signs, detailed) for phase in shown.values()] + [(name, FAINT) for name in batch.coming]
+        words = [_phase(phase, now, signs, detailed) for phase in shown.values()] + [
+            (name, FAINT) for name in batch.coming
+        ]
         line = [title, *words[:1]]
         for word in words[1:]:
             line += [("  ", PLAIN), word]

@@ -37,7 +37,7 @@ OK, FAILED, SKIPPED, UNREACHABLE = "ok", "failed", "skipped", "unreachable"
 
 # Events of the journal with which something begins, and what that is.
 BEGINNINGS = {"batch_begun": FORWARD, "undoing": UNDO, "switch_begun": SWITCH, "ending": OLD_COLOR}
-STEPS = {SWITCH: (SHIFT, WATCH), SWITCH_BACK: (CHECK, SHIFT), OLD_COLOR: (DRAIN,)}
+STEPS = {SWITCH: (CHECK, SHIFT, WATCH), SWITCH_BACK: (CHECK, SHIFT), OLD_COLOR: (DRAIN,)}
 
 UNFINISHED, PAUSED = "it did not come to its end", "paused"
 
@@ -94,7 +94,9 @@ class Hearing:
         self.rollout: Rollout | None = None
         self._check_mode = check_mode
         self._task = _Task()
-        self._watching = False  # whether a canary is at one of its steps
+        self._shifting = (
+            False  # whether the traffic is being given to a canary or a colour, and not just prepared for it
+        )
         self._news: list[News] = []
 
     def started(self, action: str, args: Mapping[str, Any], at: float) -> list[News]:
@@ -132,17 +134,19 @@ class Hearing:
 
     def _phase(self, module: str, args: Mapping[str, Any], batch: Batch) -> str:
         if module == "traffic_split":
-            return SHIFT
+            back = batch.kind == SWITCH_BACK and batch.had(CHECK)
+            # Before it is written down that it is switched, the balancers are only asked.
+            return SHIFT if self._shifting or back or batch.kind in (FORWARD, UNDO) else CHECK
         if module == "canary_analysis":
             return WATCH
         if module == "pool_member":
-            if self._watching:
+            if self._shifting:
                 return SHIFT
             return DRAIN if args.get("state") == "disabled" else RETURN
         if module == "health_check":
-            if batch.kind in (SWITCH, OLD_COLOR):
+            if batch.kind == SWITCH:
                 return WATCH
-            return SOAK if batch.had(RETURN) else CHECK
+            return SOAK if batch.had(RETURN) or (batch.kind == FORWARD and batch.had(SHIFT)) else CHECK
         return ""
 
     def _step(self, result: Result, at: float) -> None:
@@ -157,9 +161,10 @@ class Hearing:
         if phase is None:
             phase = Phase(self._task.phase, self._task.began)
             batch.phases.append(phase)
-        asked, why = self._judged(result, batch)
+        asked, failed, why = self._judged(result, batch)
         self._task.told |= asked
         phase.why = phase.why or why
+        phase.failed += failed
         if phase.ended is not None:
             # The same step in two tasks, such as a canary that is watched for longer: it just has not ended before.
             phase.ended = at
@@ -168,32 +173,35 @@ class Hearing:
             if phase.name == DRAIN and not phase.why and not batch.had(DEPLOY) and batch.kind in (FORWARD, UNDO):
                 batch.phases.append(Phase(DEPLOY, at))
 
-    def _judged(self, result: Result, batch: Batch) -> tuple[set[str], str]:
-        """The hosts that a result is about, and what it says against them."""
-        said = result.result
+    def _judged(self, result: Result, batch: Batch) -> tuple[set[str], list[str], str]:
+        """The hosts that a result is about, those that it speaks against, and what it says."""
+        said, everybody = result.result, {*batch.hosts}
         if result.action != OURS + "health_check":
             if result.kind != OK:
-                return {*batch.hosts}, _sentence(said.get("msg")) or "it failed"
+                return everybody, [], _sentence(said.get("msg")) or "it failed"
             if said.get("verdict") == "fail":
-                return {*batch.hosts}, _sentence(said.get("sentence"))
-            return {*batch.hosts}, _sentence(said.get("problem"))
+                return everybody, [], _sentence(said.get("sentence"))
+            return everybody, [], _sentence(said.get("problem"))
         targets = [target for target in _list(said.get("targets")) if isinstance(target, Mapping)]
-        for target in targets:
-            if not target.get("healthy"):
-                batch.failures[str(target.get("name"))] = f"not healthy, last seen: {_sentence(target.get('seen'))}"
-        asked = {str(target.get("name")) for target in targets}
+        sick = {
+            str(target.get("name")): f"not healthy, last seen: {_sentence(target.get('seen'))}"
+            for target in targets
+            if not target.get("healthy")
+        }
         if result.kind != OK and not targets:
-            batch.failures[result.host] = _sentence(said.get("msg")) or "not checked"
-        sick = [host for host in batch.failures if host in asked or host == result.host]
+            sick[result.host] = _sentence(said.get("msg")) or "not checked"
+        batch.failures.update(sick)
+        asked = {str(target.get("name")) for target in targets}
         # Who failed before is not asked; a host that asks for itself tells of itself alone.
-        told = asked | {result.host} if asked <= {result.host} else {*batch.hosts}
-        return told | {*batch.failures}, "; ".join(f"{host}: {batch.failures[host]}" for host in sick)
+        told = {result.host, *batch.failures} if asked <= {result.host} else everybody
+        return told, [*sick], "; ".join(f"{host}: {why}" for host, why in sick.items())
 
     def _end_phase(self, batch: Batch, at: float) -> None:
         phase = batch.running
         if phase is None:
             return
         if phase.name == DEPLOY:
+            phase.failed = [*batch.failures]
             phase.why = "; ".join(f"{host}: {why}" for host, why in batch.failures.items())
         phase.ended = at
         self._tell(PHASE_ENDED, batch, phase)
@@ -212,7 +220,7 @@ class Hearing:
             self._finish(self.rollout, result.args, at)
 
     def _begin(self, args: Mapping[str, Any], at: float) -> None:
-        self._watching = False
+        self._shifting = False
         self.rollout = Rollout(
             service=str(args.get("service", "")),
             version=str(args.get("version", "")),
@@ -233,16 +241,17 @@ class Hearing:
             batch = self._batch()
             left = [host for host in batch.hosts if host not in hosts] if batch else []
             self._end_batch(at, f"{', '.join(left)} not brought back" if left else "")
-        elif event == "canary_step_begun":
-            self._watching = True
+        elif event in ("canary_step_begun", "switching"):
+            self._shifting = True
         elif event == "canary_promoted":
-            self._watching = False
+            self._shifting = False
 
     def _begin_batch(self, rollout: Rollout, kind: str, hosts: list[str], at: float) -> None:
-        if kind == UNDO and rollout.strategy == "blue_green" and hosts not in rollout.undo_groups:
+        switched = rollout.switches_back or rollout.strategy == "blue_green"
+        if kind == UNDO and switched and hosts not in rollout.undo_groups:
             kind = SWITCH_BACK
         self._end_batch(at, UNFINISHED)
-        self._watching = False
+        self._shifting = False
         groups = {FORWARD: rollout.groups, UNDO: rollout.undo_groups}.get(kind, [])
         number = next((place for place, group in enumerate(groups, 1) if {*group} == {*hosts}), 0)
         batch = Batch(kind, hosts, at, number, len(groups), _steps(rollout, kind))
@@ -283,7 +292,7 @@ class Hearing:
             lacks = plan.get("lacks")
             rollout.soaks = isinstance(lacks, Mapping) and "soak" not in lacks
         if isinstance(undo, Mapping):
-            rollout.undo_groups = _groups(undo)
+            rollout.undo_groups, rollout.switches_back = _groups(undo), bool(undo.get("switch"))
         batch = self._batch()
         if batch is None:
             return
@@ -333,5 +342,3 @@ def _groups(plan: Mapping[str, Any]) -> list[list[str]]:
 def _sentence(said: Any) -> str:
     """Words for the middle of a line: in one line, without the stop at the end."""
     return " ".join(str(said or "").split()).rstrip(".")
-
-

@@ -22,12 +22,14 @@ class Phase:
 
     :param name: drain, deploy, check, return, soak, switch or watch.
     :param why: what went wrong, in words; empty as long as nothing did.
+    :param failed: the hosts with which it did.
     """
 
     name: str
     began: float
     ended: float | None = None
     why: str = ""
+    failed: list[str] = field(default_factory=list)
 
     def seconds(self, now: float) -> float:
         """How long it took, or has taken until now."""
@@ -40,7 +42,7 @@ class Batch:
 
     :param kind: FORWARD, UNDO, SWITCH, SWITCH_BACK or OLD_COLOR; the first two have a number `of` so many.
     :param steps: the phases it is expected to have.
-    :param failures: by host, why.
+    :param failures: by host, why; within a budget the others go on without them.
     :param why: what ended it; empty when it has come to its end, or has not ended.
     """
 
@@ -97,6 +99,7 @@ class Rollout:
 
     :param groups: the batches that are planned; `undo_groups`: those of the way back, once it is known.
     :param asked_back: whether it is a rollback that somebody asked for; `version` is then what is undone.
+    :param switches_back: whether the way back is to give the traffic back to the other colour.
     :param soaks: whether its batches soak.
     :param outcome: as the journal knows it, and ``paused``; empty until it has ended.
     :param lines: how the rollout itself tells its end.
@@ -110,6 +113,7 @@ class Rollout:
     groups: list[list[str]] = field(default_factory=list)
     undo_groups: list[list[str]] = field(default_factory=list)
     asked_back: bool = False
+    switches_back: bool = False
     soaks: bool = False
     batches: list[Batch] = field(default_factory=list)
     ended: float | None = None

@@ -127,7 +127,9 @@ class View:
     def _begin(self, screen: Screen) -> None:
         self._over.clear()
         screen.begin()
-        self._ticker = threading.Thread(target=self._tick, args=(screen,), name="zero_downtime.deploy.live", daemon=True)
+        self._ticker = threading.Thread(
+            target=self._tick, args=(screen,), name="zero_downtime.deploy.live", daemon=True
+        )
         self._ticker.start()
 
     def _tick(self, screen: Screen) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.story import listed
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.story import failures_sentence, listed
 
 from .hearing import BATCH_ENDED, BEGUN, ENDED, PAUSED, PHASE_ENDED, News
 from .pace import lasted
@@ -59,10 +59,13 @@ def log_lines(news: News, felt: Mapping[str, Any] | None, now: float) -> list[Li
     if news.what == BEGUN:
         return [(f"{place}begins: {listed(batch.hosts)}", PLAIN)]
     if news.what == PHASE_ENDED and phase is not None:
-        failed = f", FAILED: {phase.why}" if phase.why else ""
+        # Why is told when the batch ends, as a reader of a log needs it once.
+        failed = f", FAILED{f': {listed(phase.failed)}' if phase.failed else ''}" if phase.why else ""
         return [(f"{place}{phase.name} {lasted(phase.seconds(now))}{failed}", BAD if phase.why else PLAIN)]
     if news.what == BATCH_ENDED and batch.why:
         return [(f"{place}FAILED after {lasted(batch.seconds(now))}: {batch.why}", BAD)]
+    if news.what == BATCH_ENDED and batch.failures:
+        return [(f"{place}goes on without {failures_sentence(batch.failures)}", BAD)]
     return []
 
 
@@ -114,7 +117,11 @@ def _batch(batch: Batch, width: int, now: float, signs: Signs) -> Line:
     if batch.why:
         return f"{signs.bad} {batch.title}: {listed(batch.hosts)}, FAILED after {took}: {batch.why}", BAD
     text = f"{signs.good} {batch.title}: {listed(batch.hosts)}{', back after' if batch.backwards else ','} {took}"
-    phases = ", ".join(f"{phase.name} {lasted(phase.seconds(now))[:-2]}" for phase in batch.phases if phase.seconds(now) < 60)
+    if batch.failures:
+        return f"{text}, without {failures_sentence(batch.failures)}", NOW
+    phases = ", ".join(
+        f"{phase.name} {lasted(phase.seconds(now))[:-2]}" for phase in batch.phases if phase.seconds(now) < 60
+    )
     if phases and len(text) + len(phases) + 3 < width:
         text += f" ({phases})"
     return text, NOW if batch.backwards else GOOD

@@ -75,7 +75,12 @@ def rollout(tmp_path):
     def tasks(*inside, **keywords):
         def journal(action, **args):
             return {
-                "zero_downtime.deploy.rollout": {"action": action, "service": "shop", "path": str(tmp_path / "journal"), **args},
+                "zero_downtime.deploy.rollout": {
+                    "action": action,
+                    "service": "shop",
+                    "path": str(tmp_path / "journal"),
+                    **args,
+                },
                 "register": "begun" if action == "begin" else "recorded",
                 **keywords,
             }

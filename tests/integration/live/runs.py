@@ -27,7 +27,12 @@ def environment(**more):
         for name, value in os.environ.items()
         if not name.startswith(("ANSIBLE_", "ZERO_DOWNTIME_")) and name not in FOREIGN
     }
-    return {**mine, "ANSIBLE_COLLECTIONS_PATH": os.environ["ANSIBLE_COLLECTIONS_PATH"], "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return {
+        **mine,
+        "ANSIBLE_COLLECTIONS_PATH": os.environ["ANSIBLE_COLLECTIONS_PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
+    }
 
 
 class InTerminal(shops.Run):

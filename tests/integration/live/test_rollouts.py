@@ -33,7 +33,9 @@ def test_a_bad_rollout_as_lines_in_place_of_the_usual_output(shop, roll, hooks):
     run = roll("stdout_callback", False, rollout_hooks=hooks(before_enable=[shops.fails("app3")])).assert_bad()
     shop.assert_as_ever("1.0")
     masked = re.sub(r"(?:\d+ min )?\d+(?:\.\d)? s\b", "N s", run.output)
-    told = [line for line in masked.splitlines() if line.startswith(("shop", "Rollout", "3 hosts", "fatal", "TASK", "PLAY"))]
+    told = [
+        line for line in masked.splitlines() if line.startswith(("shop", "Rollout", "3 hosts", "fatal", "TASK", "PLAY"))
+    ]
 
     def phases(place, *names):
         return [f"shop 2.0 | {place} | {name} N s" for name in names]
@@ -78,7 +80,11 @@ def test_a_good_rollout_redrawn_beside_the_usual_output(shop, roll):
     assert second.startswith("✓ batch 2 of 2: app2, app3, ")
     assert end.startswith("✓ shop 2.0 | succeeded after ")
     assert left.index("TASK [zero_downtime.deploy.rolling : Count the batch as done]") < left.index(first)
-    assert left.index(end) < left.index("TASK [zero_downtime.deploy.rollout : Say how it ended]") < left.index("PLAY RECAP")
+    assert (
+        left.index(end)
+        < left.index("TASK [zero_downtime.deploy.rollout : Say how it ended]")
+        < left.index("PLAY RECAP")
+    )
     assert "3 hosts are on it, healthy and in traffic as before" in left.replace("\n", "")
     # At most ten redraws a second.
     seconds = float(re.search(r"succeeded after (\d+(?:\.\d)?) s", end).group(1))

@@ -21,7 +21,10 @@ OTHERS = [
     {"name": "Try it", "ansible.builtin.fail": {"msg": "not today"}, "ignore_errors": True},
     {"name": "Fail", "ansible.builtin.fail": {"msg": "no"}},
 ]
-CALLED = {"name": "Check it", "zero_downtime.deploy.health_check": {"targets": [{"name": "app1", "command": ["true"]}], "interval": 0.01}}
+CALLED = {
+    "name": "Check it",
+    "zero_downtime.deploy.health_check": {"targets": [{"name": "app1", "command": ["true"]}], "interval": 0.01},
+}
 WAITING = {"ansible.builtin.wait_for": {"timeout": 60}}
 
 
@@ -35,7 +38,9 @@ def test_playbooks_of_others_run_as_without_it(play, config, how, core):
 
 
 @CORES
-@pytest.mark.parametrize(("how", "tasks"), [("callbacks_enabled", OTHERS), ("stdout_callback", [CALLED])], ids=["bad", "good"])
+@pytest.mark.parametrize(
+    ("how", "tasks"), [("callbacks_enabled", OTHERS), ("stdout_callback", [CALLED])], ids=["bad", "good"]
+)
 def test_a_mistake_of_its_own_disturbs_nobody(play, config, rollout, how, core, tasks):
     without = play(rollout(*tasks), core=core)
     with_it = play(rollout(*tasks), config(how, "broken"), core=core)
@@ -47,7 +52,9 @@ def test_a_mistake_of_its_own_disturbs_nobody(play, config, rollout, how, core, 
 
 @CORES
 def test_one_that_is_named_both_ways_shows_everything_once(play, config, rollout, core):
-    run = play(rollout(CALLED), config("callbacks_enabled"), core=core, ANSIBLE_STDOUT_CALLBACK="zero_downtime.deploy.live")
+    run = play(
+        rollout(CALLED), config("callbacks_enabled"), core=core, ANSIBLE_STDOUT_CALLBACK="zero_downtime.deploy.live"
+    )
     assert run.stdout.count("begins: app1") == 1 and run.stdout.count("PLAY RECAP") == 1
     assert run.stdout.count("shop 2.0 | batch 1 of 1 | check") == 1
 
@@ -70,7 +77,9 @@ def test_what_users_felt_is_read_from_the_record(play, config, rollout, tmp_path
 
 def begun(run):
     """Wait until a batch is to be seen."""
-    fleet.until(lambda: run.ever("batch 1 of 1", "0 of 1 host") or run.process.poll() is not None, "no batch is to be seen")
+    fleet.until(
+        lambda: run.ever("batch 1 of 1", "0 of 1 host") or run.process.poll() is not None, "no batch is to be seen"
+    )
     assert run.process.poll() is None, run.seen
 
 

@@ -24,7 +24,9 @@ def record(tmp_path):
 
 
 def test_seconds_add_up(record):
-    felt = record({"t": 1, "requests": 90, "failed": 0, "latency": 4.0}, {"t": 2, "requests": 10, "failed": 2, "latency": 30.0})
+    felt = record(
+        {"t": 1, "requests": 90, "failed": 0, "latency": 4.0}, {"t": 2, "requests": 10, "failed": 2, "latency": 30.0}
+    )
     assert felt == {"requests": 100, "failed": 2, "p95": 30.0}
 
 
@@ -42,6 +44,12 @@ def test_nothing_is_known_without_a_record(tmp_path, record):
     assert record() is None
 
 
-@pytest.mark.parametrize("torn", ['{"t": 2, "requ', "null\n", "[1]\n", '{"t": 2}\n', '{"requests": "many"}\n', "\x00\xff\n"])
+@pytest.mark.parametrize(
+    "torn", ['{"t": 2, "requ', "null\n", "[1]\n", '{"t": 2}\n', '{"requests": "many"}\n', "\x00\xff\n"]
+)
 def test_a_line_that_is_torn_or_makes_no_sense_is_passed_over(record, torn):
-    assert record({"t": 1, "requests": 5, "failed": 1, "latency": None}, torn=torn) == {"requests": 5, "failed": 1, "p95": None}
+    assert record({"t": 1, "requests": 5, "failed": 1, "latency": None}, torn=torn) == {
+        "requests": 5,
+        "failed": 1,
+        "p95": None,
+    }

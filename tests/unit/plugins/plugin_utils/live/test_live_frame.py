@@ -9,7 +9,14 @@ import pytest
 from told import Told
 
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.frame import clipped, columns, frame
-from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.words import ASCII, BAD, GOOD, NOW, PLAIN, PRETTY
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.words import (
+    ASCII,
+    BAD,
+    GOOD,
+    NOW,
+    PLAIN,
+    PRETTY,
+)
 
 FELT = {"requests": 12345, "failed": 0, "p95": 12.3}
 
@@ -37,36 +44,40 @@ def deploying(told):
 
 
 def test_in_the_middle_of_a_batch(deploying):
-    assert seen(deploying, felt=FELT) == """
+    expected = """
 shop 2.0, rolling                                           8 s, about 5 s left
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━─────────────────────────────────────  1 of 3 hosts
 batch 2 of 2   ✓ drain 1.0 s  ▸ deploy 2 s  check  return  soak
 deploy: app2, app3
 users so far: 12,345 requests, 0 failed, p95 12 ms"""
+    assert seen(deploying, felt=FELT) == expected
 
 
 def test_without_unicode(deploying):
-    assert seen(deploying, signs=ASCII) == """
+    expected = """
 shop 2.0, rolling                                           8 s, about 5 s left
 ############################-------------------------------------  1 of 3 hosts
 batch 2 of 2   + drain 1.0 s  > deploy 2 s  check  return  soak
 deploy: app2, app3"""
+    assert seen(deploying, signs=ASCII) == expected
 
 
 def test_in_a_narrow_terminal(deploying):
-    assert seen(deploying, width=42, felt=FELT) == """
+    expected = """
 shop 2.0, rolling     8 s, about 5 s left
 ━━━━━━━━━━━━───────────────  1 of 3 hosts
 batch 2 of 2   ✓ drain  ▸ deploy 2 s  ch…
 deploy: app2, app3
 users so far: 12,345 requests, 0 failed,…"""
+    assert seen(deploying, width=42, felt=FELT) == expected
 
 
 def test_in_a_low_terminal_the_least_important_is_left_out(deploying):
-    assert seen(deploying, height=6, felt=FELT) == """\
+    expected = """\
 shop 2.0, rolling                                           8 s, about 5 s left
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━─────────────────────────────────────  1 of 3 hosts
 batch 2 of 2   ✓ drain 1.0 s  ▸ deploy 2 s  check  return  soak"""
+    assert seen(deploying, height=6, felt=FELT) == expected
     assert seen(deploying, height=1) == "batch 2 of 2   ✓ drain 1.0 s  ▸ deploy 2 s  check  return  soak"
 
 
@@ -85,11 +96,12 @@ def test_on_the_way_back(deploying):
     deploying.fact(__rollback={"groups": [["app2", "app3"], ["app1"]]})
     deploying.record("undoing", "app2", "app3")
     deploying.drain()
-    assert seen(deploying) == """
+    expected = """
 shop 2.0, rolling, going back                                               9 s
 ━━━━━━━━────────────────────────────────────────────────────  0 of 3 hosts back
 undo 1 of 2   ✓ drain 1.0 s  ▸ deploy 0 s  check  return
 deploy: app2, app3"""
+    assert seen(deploying) == expected
     assert styles(deploying, NOW) == ["▸ deploy 0 s"] and styles(deploying, GOOD) == ["✓ drain 1.0 s"]
 
 
@@ -113,7 +125,9 @@ def test_more_hosts_than_fit(told):
     told.begin(groups=[hosts])
     told.record("batch_begun", *hosts)
     told.drain()
-    assert seen(told).splitlines()[-1] == "deploy: app0, app1, app2, app3, app4, app5, app6, app7, app8, app9 and 30 more"
+    assert (
+        seen(told).splitlines()[-1] == "deploy: app0, app1, app2, app3, app4, app5, app6, app7, app8, app9 and 30 more"
+    )
     told.fact(host="app7", __rollout_failed="it is bad")
     assert seen(told).splitlines()[-1] == "deploy: app0, app1, app2 and 36 more   failed: app7"
 
@@ -136,7 +150,8 @@ def test_in_a_wide_terminal_the_bar_ends(deploying):
 
 
 @pytest.mark.parametrize(
-    ("text", "width", "seen"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 6, "日本語"), ("日本語", 5, "日本…"), ("日本語", 4, "日…")]
+    ("text", "width", "seen"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 6, "日本語"), ("日本語", 5, "日本…"), ("日本語", 4, "日…")],
 )
 def test_what_does_not_fit_is_cut_by_columns(text, width, seen):
     assert clipped([(text, GOOD)], width) == [(seen, GOOD)]

@@ -125,6 +125,7 @@ def test_who_is_not_healthy(told):
     told.drain()
     told.check("app2", "app3", sick=["app3"])
     assert told.batch.phases[-1].why == "app3: not healthy, last seen: HTTP 500"
+    assert told.batch.phases[-1].failed == ["app3"]
     assert told.batch.failures == {"app3": "not healthy, last seen: HTTP 500"}
 
 
@@ -150,7 +151,12 @@ def test_the_way_back(told):
     assert (told.batch.why, told.batch.done) == ("app3: not healthy", False)
     told.fact(__rollback={"groups": [["app2", "app3"], ["app1"]]})
     told.record("undoing", "app2", "app3")
-    assert (told.batch.title, told.batch.backwards, told.rollout.planned, told.rollout.reached) == ("undo 1 of 2", True, 3, 0)
+    assert (told.batch.title, told.batch.backwards, told.rollout.planned, told.rollout.reached) == (
+        "undo 1 of 2",
+        True,
+        3,
+        0,
+    )
     told.drain()
     told.deploy()
     told.check("app2", "app3")
@@ -196,8 +202,9 @@ def test_a_canary_is_given_its_share_and_watched(told):
     # Everybody's own share again: no return, since the canary has been in traffic.
     told.task(OURS + "pool_member", args={"state": "as_before"}, problem="")
     told.record("canary_promoted", "app1")
+    told.check("app1", lasts=3.0)
     told.fact(__rolling_reached=["app1"])
-    assert told.phases()[-1] == ("switch", 1.0) and told.batch.done
+    assert told.phases()[-2:] == [("switch", 1.0), ("soak", 3.0)] and told.batch.done
     told.good_batch("app2", "app3", reached=["app1"])
     assert [name for name, _took in told.phases()] == ["drain", "deploy", "check", "return"]
 
@@ -214,12 +221,14 @@ def test_blue_green_switches_and_lets_the_old_colour_go(told):
     told.begin("blue_green", [["app4", "app5"]])
     told.good_batch("app4", "app5")
     told.record("switch_begun", "app4", "app5")
-    assert (told.batch.title, told.batch.coming) == ("switch", ("switch", "watch"))
-    told.task(OURS + "traffic_split", problem="")
+    assert (told.batch.title, told.batch.coming) == ("switch", ("check", "switch", "watch"))
+    # Until it is written down, the balancers are only asked.
+    told.task(OURS + "traffic_split", problem="", lasts=3.0)
     told.record("switching", "app4", "app5")
+    told.task(OURS + "traffic_split", problem="")
     told.check("app4", "app5", lasts=9.0)
     told.fact(__blue_green={"baked": True})
-    assert told.phases() == [("switch", 1.0), ("watch", 9.0)] and told.batch.done
+    assert told.phases() == [("check", 3.0), ("switch", 1.0), ("watch", 9.0)] and told.batch.done
     told.record("ending", "app1", "app2")
     told.drain()
     assert (told.batch.title, told.phases()) == ("old colour", [("drain", 1.0)])
@@ -235,8 +244,17 @@ def test_blue_green_switches_back(told):
     told.record("undoing", "app1", "app2")
     assert (told.batch.title, told.batch.backwards) == ("switch back", True)
     told.task(OURS + "traffic_split", problem="")
+    told.check("app1", "app2")
+    told.task(OURS + "traffic_split", problem="")
     told.record("switched_back", "app1", "app2")
-    assert told.batch.done
+    assert told.phases() == [("check", 2.0), ("switch", 1.0)] and told.batch.done
+
+
+def test_a_rollback_that_switches_back(told):
+    told.journal("begin", service="shop", version="2.0", strategy="rollback")
+    told.fact(__rollout={"id": "x"}, __rollback={"groups": [], "switch": {"live": "blue"}})
+    told.record("undoing", "app1", "app2")
+    assert told.batch.title == "switch back"
 
 
 def test_a_pause_is_no_failure(told):
@@ -264,11 +282,18 @@ def test_one_service_after_the_other(told):
     assert told.rollout.batches == [] and told.rollout.ended is None
 
 
-@pytest.mark.parametrize("result", [{"targets": None}, {"targets": [1]}, {"ansible_facts": 3}, {"problem": None}, {"censored": "…"}])
+@pytest.mark.parametrize(
+    "result", [{"targets": None}, {"targets": [1]}, {"ansible_facts": 3}, {"problem": None}, {"censored": "…"}]
+)
 @pytest.mark.parametrize("action", [OURS + "health_check", OURS + "pool_member", OURS + "rollout", SET_FACT])
 def test_what_makes_no_sense_is_passed_over(told, action, result):
     told.begin()
     told.record("batch_begun", "app1")
-    for args in ({}, {"action": "record"}, {"action": "record", "event": "undone", "hosts": 3, "details": 4}, {"action": "finish"}):
+    for args in (
+        {},
+        {"action": "record"},
+        {"action": "record", "event": "undone", "hosts": 3, "details": 4},
+        {"action": "finish"},
+    ):
         told.task(action, args=args, **result)
     told.fact(__rollout=3, __rollback=[1], __rolling_reached=None, __rollout_failed=None)

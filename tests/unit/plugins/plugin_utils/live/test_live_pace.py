@@ -22,7 +22,14 @@ def test_what_has_lasted(seconds, words):
 
 
 def test_what_goes_on_changes_once_a_second():
-    assert [running(seconds) for seconds in (0.1, 0.9, 1.0, 9.99, 59.9, 61)] == ["0 s", "0 s", "1 s", "9 s", "59 s", "1 min 1 s"]
+    assert [running(seconds) for seconds in (0.1, 0.9, 1.0, 9.99, 59.9, 61)] == [
+        "0 s",
+        "0 s",
+        "1 s",
+        "9 s",
+        "59 s",
+        "1 min 1 s",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from terminal import Terminal
 
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.screen import USUAL_SIZE, Screen, erasing
 
+MARK = "\x1b[99m"
+
 
 class Rig:
     """A terminal, a screen in it, and a clock that goes when it is told to."""
@@ -23,7 +25,6 @@ class Rig:
     def __init__(self, monkeypatch):
         self.monkeypatch, self.begun = monkeypatch, False
         self.master, self.slave = os.openpty()
-        os.set_blocking(self.master, False)
         self.resize(80, 24)
         self.stream = os.fdopen(self.slave, "w", encoding="utf-8")
         self.terminal, self.raw, self.now = Terminal(), "", 0.0
@@ -48,10 +49,12 @@ class Rig:
     @property
     def seen(self):
         """What a person sees, without the line on which the cursor rests."""
-        try:
-            text = os.read(self.master, 1 << 20).decode()
-        except BlockingIOError:
-            text = ""
+        # What is written comes out a little later: up to a mark.
+        os.write(self.slave, MARK.encode())
+        text = ""
+        while not text.endswith(MARK):
+            text += os.read(self.master, 1 << 16).decode()
+        text = text[: -len(MARK)]
         self.raw += text
         self.terminal.write(text)
         *lines, last = self.terminal.lines
@@ -170,7 +173,8 @@ def test_only_what_is_a_terminal_is_watched(rig, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("widths", "columns", "up"), [([], 80, 0), ([0, 79], 80, 2), ([80], 80, 1), ([79, 40], 50, 3), ([79], 20, 4), ([5], 0, 5)]
+    ("widths", "columns", "up"),
+    [([], 80, 0), ([0, 79], 80, 2), ([80], 80, 1), ([79, 40], 50, 3), ([79], 20, 4), ([5], 0, 5)],
 )
 def test_lines_that_a_narrower_terminal_has_broken_are_found_again(widths, columns, up):
     assert erasing(widths, columns) == (f"\r\x1b[{up}A" if up else "")

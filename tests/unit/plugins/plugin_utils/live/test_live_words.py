@@ -34,7 +34,7 @@ def test_a_good_rollout(told):
     told.good_batch("app1")
     told.good_batch("app2", "app3", reached=["app1"])
     told.finish("succeeded", "Rollout of shop to 2.0 succeeded.")
-    assert "\n".join(text for text, _style in logged(told, FELT)) == """\
+    expected = """\
 shop 2.0 | batch 1 of 2 | begins: app1
 shop 2.0 | batch 1 of 2 | drain 1.0 s
 shop 2.0 | batch 1 of 2 | deploy 2.0 s
@@ -46,13 +46,16 @@ shop 2.0 | batch 2 of 2 | deploy 2.0 s
 shop 2.0 | batch 2 of 2 | check 1.0 s
 shop 2.0 | batch 2 of 2 | return 1.0 s
 shop 2.0 | succeeded after 10 s | 1,234 requests, 0 failed, p95 4.3 ms"""
+    assert "\n".join(text for text, _style in logged(told, FELT)) == expected
     assert logged(told)[-1] == ("shop 2.0 | succeeded after 10 s", GOOD)
     assert lasting(told) == [
         ("✓ batch 1 of 2: app1, 5.0 s (drain 1.0, deploy 2.0, check 1.0, return 1.0)", GOOD),
         ("✓ batch 2 of 2: app2, app3, 5.0 s", GOOD),
         ("✓ shop 2.0 | succeeded after 10 s", GOOD),
     ]
-    assert lasting(told, 100)[1][0] == "✓ batch 2 of 2: app2, app3, 5.0 s (drain 1.0, deploy 2.0, check 1.0, return 1.0)"
+    assert (
+        lasting(told, 100)[1][0] == "✓ batch 2 of 2: app2, app3, 5.0 s (drain 1.0, deploy 2.0, check 1.0, return 1.0)"
+    )
 
 
 def test_a_bad_one(told):
@@ -68,7 +71,7 @@ def test_a_bad_one(told):
     told.finish("rolled_back", "Rollout of shop to 2.0 FAILED.", failed=True)
     assert logged(told)[2:] == [
         ("shop 2.0 | batch 1 of 1 | deploy 0.0 s", PLAIN),
-        ("shop 2.0 | batch 1 of 1 | check 1.0 s, FAILED: app1: not healthy, last seen: HTTP 500", BAD),
+        ("shop 2.0 | batch 1 of 1 | check 1.0 s, FAILED: app1", BAD),
         ("shop 2.0 | batch 1 of 1 | FAILED after 2.0 s: app1: not healthy, last seen: HTTP 500", BAD),
         ("shop 2.0 | undo 1 of 1 | begins: app1", PLAIN),
         ("shop 2.0 | undo 1 of 1 | drain 1.0 s", PLAIN),
@@ -80,6 +83,25 @@ def test_a_bad_one(told):
         ("✓ undo 1 of 1: app1, back after 1.0 s (drain 1.0, deploy 0.0)", NOW),
         ("✗ shop 2.0 | rolled back after 3.0 s", BAD),
     ]
+
+
+def test_a_batch_that_goes_on_without_a_host(told):
+    told.begin(groups=[["app2", "app3"]])
+    told.record("batch_begun", "app2", "app3")
+    told.drain()
+    told.check("app2", "app3", sick=["app3"])
+    told.bring_back()
+    told.fact(__rolling_reached=["app2", "app3"])
+    why = "app3: not healthy, last seen: HTTP 500."
+    assert logged(told)[-1] == (f"shop 2.0 | batch 1 of 1 | goes on without {why}", BAD)
+    assert lasting(told) == [(f"✓ batch 1 of 1: app2, app3, 3.0 s, without {why}", NOW)]
+
+
+def test_a_drain_that_fails_has_no_host_to_name(told):
+    told.begin()
+    told.record("batch_begun", "app1")
+    told.drain(problem="app1 has 3 requests in flight after 60 s.")
+    assert logged(told)[-1] == ("shop 2.0 | batch 1 of 2 | drain 1.0 s, FAILED", BAD)
 
 
 @pytest.mark.parametrize(
