@@ -155,7 +155,7 @@ class CallbackModule(CallbackBase):
         return [
             getattr(self, "_load_name", ""),
             getattr(self, "ansible_name", ""),
-            *getattr(self, "_redirected_names", []),
+            *(getattr(self, "_redirected_names", None) or []),
         ]
 
     def _set_up(self) -> None:
@@ -237,7 +237,7 @@ class CallbackModule(CallbackBase):
         view, self._view = self._view, None
         try:
             if view is not None:
-                view.stop()
+                view.give_up()
         except Exception:
             pass
         try:

@@ -51,6 +51,7 @@ class View:
         self._lock = threading.RLock()
         self._ticker: threading.Thread | None = None
         self._over = threading.Event()
+        self._given_up = False
         self._owner = os.getpid()
         self._felt: Mapping[str, Any] | None = None
         self._next_reading = 0.0
@@ -80,7 +81,7 @@ class View:
             news = self._hearing.heard(result, time.time())
             under_way = self._hearing.rollout is not None and self._hearing.rollout.ended is None
         self._tell(news)
-        if under_way and self._screen and self._ticker is None:
+        if under_way and self._screen and self._ticker is None and not self._given_up:
             self._begin(self._screen)
 
     def close(self) -> None:
@@ -92,6 +93,11 @@ class View:
             rollout, self._hearing = self._hearing.rollout, Hearing()
         if rollout is not None and rollout.ended is None:
             self._say(*interrupted(rollout, time.time()))
+
+    def give_up(self) -> None:
+        """Stop, and do not begin again, whatever is told of in the meantime."""
+        self._given_up = True
+        self.stop()
 
     def stop(self) -> None:
         """Take the lines off the terminal, and leave nothing behind."""

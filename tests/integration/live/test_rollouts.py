@@ -89,3 +89,15 @@ def test_a_good_rollout_redrawn_beside_the_usual_output(shop, roll):
     # At most ten redraws a second.
     seconds = float(re.search(r"succeeded after (\d+(?:\.\d)?) s", end).group(1))
     assert run.raw.count("shop 2.0, rolling") <= 10 * seconds + 1
+
+
+def test_in_place_of_the_usual_output_what_is_asked_for_is_said_and_with_v_everything(shop, roll, config):
+    status = {"config": config("stdout_callback"), "rollout_hosts": "app1:app2"}
+    run = shop.play("zero_downtime.deploy.status", **status).assert_good()
+    assert run.output.count("TASK [") == 1 and "TASK [Show the service]" in run.output
+    assert "app1" in run.output and "PLAY RECAP" in run.output and "shop 1.0 |" not in run.output
+    talkative = shop.play("zero_downtime.deploy.status", "-v", **status).assert_good()
+    assert (
+        "PLAY [Show the service]" in talkative.output and "TASK [Read the pool on every balancer]" in talkative.output
+    )
+    assert 'ok: [app1 -> localhost] => {"balancers"' in talkative.output

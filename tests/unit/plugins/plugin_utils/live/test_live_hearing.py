@@ -141,6 +141,18 @@ def test_a_drain_that_fails_is_told_and_nothing_is_deployed(told, kind, said):
     assert told.batch.phases[0].why == "3 requests in flight after 60 s"
 
 
+def test_who_failed_within_the_budget_is_taken_out_and_not_deployed_to_again(told):
+    told.begin()
+    told.record("batch_begun", "app2", "app3")
+    told.drain()
+    told.check("app2", "app3", sick=["app3"])
+    told.bring_back()
+    told.drain()
+    told.fact(__rolling_reached=["app2", "app3"])
+    assert [name for name, _took in told.phases()] == ["drain", "deploy", "check", "return", "drain"]
+    assert told.batch.done
+
+
 def test_the_way_back(told):
     told.begin()
     told.good_batch("app1")
