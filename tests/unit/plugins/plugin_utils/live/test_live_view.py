@@ -76,7 +76,7 @@ def make(said, noted):
     yield view
     for each in made:
         each.stop()
-    assert threading.active_count() == 1
+    assert ticking() == []
 
 
 def ticking():
