@@ -199,7 +199,7 @@ class CallbackModule(CallbackBase):
             return
         given = raw._task_fields.get("args") or {}
         if _action(task) == PROBE and kind == hearing.OK:
-            view.found_record(str(result.get("record") or ""))
+            view.found_record(str(result.get("path") or ""))
         before = view.told
         view.heard(hearing.Result(kind, _action(task), raw._host.get_name(), given, result, ignored))
         if self._usual is not None and self._brief and view.told and view.told is not before:

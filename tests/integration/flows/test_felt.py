@@ -121,3 +121,4 @@ def test_a_probe_ends_with_its_run(shop, watched, hold, tmp_path):
     assert probing(tmp_path)
     run.send(signal.SIGKILL)
     fleet.until(lambda: not probing(tmp_path), "the prober does not end")
+    hold.let_go()

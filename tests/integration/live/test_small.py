@@ -70,7 +70,10 @@ def test_what_is_not_to_be_logged_is_not_shown(play, config, rollout):
 
 
 def test_what_users_felt_is_read_from_the_record(play, config, rollout, tmp_path):
-    (tmp_path / "record").write_text('{"t": 1, "requests": 10, "failed": 1, "latency": 4.0}\n{"t": 2, "req')
+    seen = '{"at": 100, "outcomes": {"ok": 9, "refused": 1}, "versions": {}, "latencies": {"counts": {"29": 9}, "longest": 4.0}}'
+    lines = ['{"kind": "zero_downtime.probe", "format": 1, "began": 100.0, "urls": [], "rate": 10, "timeout": 5}']
+    lines += [f'{{"until": 101.0, "seconds": [{seen}]}}', '{"until": 102.0, "seco']
+    (tmp_path / "record").write_text("\n".join(lines))
     run = play(rollout(), config("callbacks_enabled"), ZERO_DOWNTIME_LIVE_RECORD=str(tmp_path / "record"))
     assert " | 10 requests, 1 failed, p95 4.0 ms\n" in run.stdout and run.stderr == ""
 

@@ -5,37 +5,45 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.felt import Ended, Second
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._probe.record import Writer
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.felt import felt_so_far
+
+HEADER = {"began": 100.0, "urls": ["http://shop/"], "rate": 10.0, "timeout": 5.0}
+
+
+def second(at, *took, failed=0):
+    told = Second(at)
+    for each in took:
+        told.note(Ended(at + 0.5, "ok", each))
+    for _time in range(failed):
+        told.note(Ended(at + 0.5, "refused", 1.0, why="nobody listens"))
+    return told
 
 
 @pytest.fixture
 def record(tmp_path):
+    """``record(second, ..., torn="...")`` writes one, as a probe does, and sums it up."""
     path = tmp_path / "record"
 
     def write(*seconds, torn=""):
-        path.write_text("".join(json.dumps(second) + "\n" for second in seconds) + torn)
+        writer = Writer(str(path), HEADER)
+        for each in seconds:
+            assert writer.add(each.at + 1, [each])
+        writer.close()
+        with open(path, "a", encoding="latin-1") as file:
+            file.write(torn)
         return felt_so_far(str(path))
 
     return write
 
 
 def test_seconds_add_up(record):
-    felt = record(
-        {"t": 1, "requests": 90, "failed": 0, "latency": 4.0}, {"t": 2, "requests": 10, "failed": 2, "latency": 30.0}
-    )
-    assert felt == {"requests": 100, "failed": 2, "p95": 30.0}
-
-
-@pytest.mark.parametrize(
-    ("latency", "p95"),
-    [(7, 7.0), ({"p50": 1, "p95": 8}, 8.0), ([1.0] * 19 + [50.0], 1.0), ({"p50": 1}, None), (None, None), ([], None)],
-)
-def test_latencies_in_whatever_form(record, latency, p95):
-    assert record({"t": 1, "requests": 20, "failed": 0, "latency": latency})["p95"] == p95
+    felt = record(second(100, *[4.0] * 90), second(101, *[30.0] * 8, failed=2))
+    assert (felt["requests"], felt["failed"]) == (100, 2)
+    assert felt["p95"] == pytest.approx(30.0, rel=0.025)
 
 
 def test_nothing_is_known_without_a_record(tmp_path, record):
@@ -45,11 +53,7 @@ def test_nothing_is_known_without_a_record(tmp_path, record):
 
 
 @pytest.mark.parametrize(
-    "torn", ['{"t": 2, "requ', "null\n", "[1]\n", '{"t": 2}\n', '{"requests": "many"}\n', "\x00\xff\n"]
+    "torn", ['{"until": 2, "seco', "null\n", "[1]\n", '{"until": 2}\n', '{"until": 1, "seconds": [{"at": "x"}]}\n', "\x00\xff\n"]
 )
 def test_a_line_that_is_torn_or_makes_no_sense_is_passed_over(record, torn):
-    assert record({"t": 1, "requests": 5, "failed": 1, "latency": None}, torn=torn) == {
-        "requests": 5,
-        "failed": 1,
-        "p95": None,
-    }
+    assert record(second(100, failed=1), torn=torn) == {"requests": 1, "failed": 1, "p95": None}

@@ -10,6 +10,8 @@ import threading
 import pytest
 from told import OURS, Told
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.felt import Second
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._probe.record import Writer
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.hearing import Result
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.live.view import View
 
@@ -148,7 +150,9 @@ def test_what_goes_wrong_while_it_redraws_is_handed_on(make):
 
 def test_the_record_that_a_user_names_goes_before_the_one_that_a_probe_names(make, said, tmp_path):
     for name in ("user's", "probe's"):
-        (tmp_path / name).write_text('{"requests": %d, "failed": 0}\n' % len(name))
+        writer = Writer(str(tmp_path / name), {"began": 100.0, "urls": [], "rate": 10, "timeout": 5})
+        writer.add(101.0, [Second(100, {"ok": len(name)})])
+        writer.close()
     for given, expected in (("user's", 6), ("", 7)):
         told = make(record=given and str(tmp_path / given))
         told.view.found_record(str(tmp_path / "probe's"))
