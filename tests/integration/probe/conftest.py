@@ -109,8 +109,15 @@ backend garbage
         )
         self.server.start([self.binary, "-db", "-f", str(config)], lambda: listens(self.port))
 
-    def logged(self, user_agent: str) -> Counter[str]:
-        """How that client's requests ended, in the probe's words."""
+    def logged(self, user_agent: str, requests: int) -> Counter[str]:
+        """How that client's requests ended, in the probe's words.
+
+        :param requests: how many it has sent: HAProxy writes down a request when its client has had the answer already.
+        """
+        until(f"{requests} requests are logged", lambda: self._logged(user_agent), lambda ends: sum(ends.values()) >= requests)
+        return self._logged(user_agent)
+
+    def _logged(self, user_agent: str) -> Counter[str]:
         ends: Counter[str] = Counter()
         for line in self.server.log.read_text(encoding="utf-8").splitlines():
             words = line.split()
