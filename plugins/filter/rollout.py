@@ -370,7 +370,7 @@ def rollout_record(journal: dict[str, Any], hostvars: Mapping[str, Any], told: d
         facts.get("__rollout_course") or [],
         (facts.get("__canary") or {}).get("verdicts") or [],
         (facts.get("__rollout_pool_after") or {}).get("balancers") or [],
-        {**(facts.get("__rolling_failures") or {}), **(facts.get("__rollback_failures") or {})},
+        _failed(facts),
         {key: figures[key] for key in ("began", "ended", "decided")},
         {"felt": felt, "counted": _counted(facts, felt)},
     )
@@ -401,6 +401,13 @@ def _instant(facts: Mapping[str, Any], name: str) -> float | None:
 
 def _felt(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     return (facts.get("__rollout_probed") or {}).get("felt") or None
+
+
+def _failed(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Who failed and why: within the budget, in the batch or switch that stopped the rollout, and on the way back."""
+    stopped = [facts.get(name) or {} for name in ("__rolling_halted", "__blue_green")]
+    found = [facts.get("__rolling_failures"), *(one.get("failures") for one in stopped), facts.get("__rollback_failures")]
+    return {host: str(why) for failures in found for host, why in (failures or {}).items()}
 
 
 def _counted(facts: Mapping[str, Any], felt: dict[str, Any] | None) -> dict[str, Any] | None:
