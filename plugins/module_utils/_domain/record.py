@@ -10,7 +10,7 @@ from typing import Any
 from .errors import InvalidInput
 
 SCHEMA = 1
-STRATEGIES = ("rolling", "blue_green", "canary")
+STRATEGIES = ("rolling", "blue_green", "canary", "rollback")
 OUTCOMES = (
     "succeeded",
     "succeeded_with_failures",

@@ -22,7 +22,7 @@ OUTCOMES = {
     "superseded": ("Superseded by another rollout", "calm"),
     "paused": ("Paused", "calm"),
 }
-STRATEGIES = {"rolling": "Rolling", "blue_green": "Blue-green", "canary": "Canary"}
+STRATEGIES = {"rolling": "Rolling", "blue_green": "Blue-green", "canary": "Canary", "rollback": "Rollback"}
 VERDICTS = {"pass": ("Pass", "good"), "fail": ("Fail", "bad"), "inconclusive": ("Inconclusive", "warn")}
 REQUEST_OUTCOMES = {
     "ok": "answered",

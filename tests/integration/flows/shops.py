@@ -384,6 +384,18 @@ class Hold:
         self.go.touch()
 
 
+def record(directory, outcome):
+    """The record of the only rollout with a report there which ended so."""
+    records = [json.loads(path.read_text()) for path in directory.glob("*.json")]
+    (told,) = (told for told in records if told["outcome"] == outcome)
+    return told
+
+
+def phases(told, host):
+    """What a host went through, by its record."""
+    return [phase["phase"] for phase in told["phases"] if phase["host"] == host]
+
+
 def fails(host):
     """A task that fails on one host."""
     return {

@@ -11,7 +11,7 @@ import signal
 
 import fleet
 import pytest
-from shops import CORES, HOSTS
+from shops import CORES, HOSTS, phases, record
 
 BLUE, GREEN = HOSTS[:3], HOSTS[3:]
 GREEN_NEW = {**dict.fromkeys(BLUE, "1.0"), **dict.fromkeys(GREEN, "2.0")}
@@ -67,13 +67,17 @@ def test_there_and_back_and_there_again(shop, colors, core):
     assert nothing.changed == 0 and "nothing to do. green is live on it" in nothing.output and shop.pool() == before
 
 
-def test_what_fails_after_the_switch_is_switched_back(shop, colors, hooks):
+def test_what_fails_after_the_switch_is_switched_back(shop, colors, hooks, tmp_path):
     with shop.under_load() as load:
         no = hooks(after_switch=[{"name": "Say no", "ansible.builtin.fail": {"msg": "orders do not arrive"}}])
-        run(shop, colors, "2.0", rollout_hooks=no).wait().assert_bad("orders do not arrive", "blue has its traffic back")
+        given = {"rollout_hooks": no, "rollout_report": str(tmp_path / "reports")}
+        run(shop, colors, "2.0", **given).wait().assert_bad("orders do not arrive", "blue has its traffic back")
     assert load["failed"] == 0, load["why"]
     assert serving(shop) == BLUE
     assert shop.journals()[-1]["outcome"] == "rolled_back" and shop.lease() is None
+    told = record(tmp_path / "reports", "rolled_back")
+    assert phases(told, "app4") == ["drain", "deploy", "check", "switch"] and phases(told, "app1") == ["undo_switch"]
+    assert {*told["failures"]} == {*GREEN} and told["decided"] < told["undone"]
 
 
 def test_a_release_that_does_not_bake_is_switched_back(shop, colors, hooks):

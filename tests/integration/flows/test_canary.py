@@ -9,7 +9,7 @@ import signal
 
 import fleet
 import pytest
-from shops import AS_EVER, CORES, HOSTS
+from shops import AS_EVER, CORES, HOSTS, phases, record
 
 STEPS = [{"traffic": 20, "watch": 8}, {"hosts": "50%", "watch": 3}]
 ALL_NEW = dict.fromkeys(HOSTS, "2.0")
@@ -85,10 +85,14 @@ def test_or_undoes_it(undecided):
     undecided.assert_as_ever()
 
 
-def test_nobody_goes_on_by_waiting(shop):
-    run = canary(shop, "2.0", canary_steps=[{"traffic": 20, "watch": 1}], canary_inconclusive="undo")
+def test_nobody_goes_on_by_waiting(shop, tmp_path):
+    given = {"canary_inconclusive": "undo", "rollout_report": str(tmp_path / "reports")}
+    run = canary(shop, "2.0", canary_steps=[{"traffic": 20, "watch": 1}], **given)
     run.assert_bad("inconclusive", "because canary_inconclusive is undo")
     shop.assert_as_ever()
+    told = record(tmp_path / "reports", "rolled_back")
+    assert [(one["step"], one["verdict"]) for one in told["verdicts"]] == [(1, "inconclusive")]
+    assert [phase for phase in phases(told, "app1") if not phase.startswith("undo_")] == ["drain", "deploy", "check", "watch"]
     # Two watches of a second each, and then a person is asked.
     run = canary(shop, "2.0", canary_steps=[{"traffic": 20, "watch": 1}], canary_inconclusive_wait="2s").assert_good()
     assert run.output.count("TASK [zero_downtime.deploy.rolling : Compare the canary with the baseline]") == 2

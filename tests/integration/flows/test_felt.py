@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import fleet
 import pytest
-from shops import RAMP, SOON
+from shops import RAMP, SOON, phases, record
 
 THREE = ["app1", "app2", "app3"]
 FORTH = ["drain", "deploy", "check", "return", "soak"]
@@ -52,16 +52,6 @@ def watched(shop, tmp_path):
     }
 
 
-def record(tmp_path):
-    """That of the only report there is."""
-    (path,) = (path for path in (tmp_path / "reports").glob("*.json") if "latest" not in path.name)
-    return json.loads(path.read_text())
-
-
-def phases(told, host):
-    return [phase["phase"] for phase in told["phases"] if phase["host"] == host]
-
-
 def probing(tmp_path):
     """Whether a prober holds its lock."""
     with open(tmp_path / "probe" / "shop" / "probe" / "prober", "rb") as lock:
@@ -78,7 +68,7 @@ def test_a_rollout_that_nobody_felt(shop, watched, tmp_path):
     with shop.under_load() as load:
         run = shop.roll("2.0", **watched, **RAMP).assert_good()
     assert load["failed"] == 0
-    told = record(tmp_path)
+    told = record(tmp_path / "reports", "succeeded")
     felt, counted = told["felt"], told["counted"]
     assert f"0 of {felt['requests']} failed" in run.output and felt["failed"] == 0 and felt["late"] == 0, felt
     assert {"1.0", "2.0"} == {*felt["versions"]} and felt["requests"] > 50 * 2
@@ -97,13 +87,19 @@ def test_a_rollout_that_nobody_felt(shop, watched, tmp_path):
     assert journal["summary"]["felt"]["requests"] == felt["requests"] and "series" not in journal["summary"]["felt"]
     status = shop.play("zero_downtime.deploy.status", rollout_hosts="shop").assert_good()
     assert "Without interruption: 100% (1 of 1)." in status.output, status.output
+    # Who takes it back is watched as well.
+    shop.roll_back(**watched).assert_good()
+    back = record(tmp_path / "reports", "rolled_back")
+    assert (back["strategy"], back["version"]) == ("rollback", "2.0") and back["felt"]["failed"] == 0 < back["felt"]["requests"]
+    assert {host: phases(back, host) for host in THREE} == dict.fromkeys(THREE, BACK)
+    assert back["began"] <= back["decided"] < back["undone"] <= back["ended"]
 
 
 def test_one_that_is_undone_and_others_are_told(shop, watched, told, tmp_path):
     watched["rollout_notices"]["webhooks"] = [{"url": told.url}]
     shop.roll("3.0", **watched, **SOON).assert_bad("3 hosts are back on 1.0", "What users felt")
-    known = record(tmp_path)
-    assert known["outcome"] == "rolled_back" and {*known["failures"]} == {*THREE}
+    known = record(tmp_path / "reports", "rolled_back")
+    assert {*known["failures"]} == {*THREE}
     assert phases(known, "app1") == [*FORTH[:3], *BACK]
     assert [phase["ok"] for phase in known["phases"] if phase["host"] == "app1"] == [True, True, False, True, True, True, True]
     assert known["began"] < known["decided"] < known["undone"] <= known["ended"]

@@ -63,7 +63,7 @@ def play(tmp_path, config):
             kind = type("Run", (runs.InTerminal,), {"MORE": {**runs.InTerminal.MORE, **variables}})
             made = kind(line, tmp_path / "log", given, tmp_path)
             return made.wait() if wait else made
-        return subprocess.run(line, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        return subprocess.run(line, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
 
     return run
 

@@ -93,12 +93,12 @@ class Chromium:
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"Chromium said nothing for {PATIENCE:g} s, see {self._log.name}"
+            ready = select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready[0], f"Chromium said nothing for {PATIENCE:g} s, see {self._log.name}"
             read = os.read(self._in, 1 << 20)
             assert read, f"Chromium has ended: {Path(self._log.name).read_text(errors='replace')[-2000:]}"
             self._buffer += read
-        line, _, self._buffer = self._buffer.partition(b"\0")
+        line, _end, self._buffer = self._buffer.partition(b"\0")
         told: dict[str, Any] = json.loads(line)
         if "method" in told:
             self.events.append(told)

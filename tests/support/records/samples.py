@@ -87,7 +87,7 @@ def felt(
     for second in range(seconds):
         bad = failed.get(second, 0)
         part = share(second - 5)
-        upgraded = sum(told.random.random() < part for _ in range(rate - bad))
+        upgraded = sum(told.random.random() < part for _each in range(rate - bad))
         old.append(rate - bad - upgraded)
         new.append(upgraded)
         middle = told.random.gauss(2.2, 0.15) + (1.1 if 0 < part < 1 else 0) * told.random.random()

@@ -14,9 +14,9 @@ def took(began, ended, **more):
     return {"began": began, "ended": ended, **more}
 
 
-def batch(drain, check, back, known=(), hosts=("a",), now=99.0, checked=SKIPPED, **more):
+def batch(drain, check, back, known=(), hosts=("a",), now=99.0, checked=None, **more):
     checks = check if isinstance(check, list) else [check]
-    results = {"drain": [drain], "check": checks, "return": [back], "checked": [checked]}
+    results = {"drain": [drain], "check": checks, "return": [back], "checked": [checked or SKIPPED]}
     return course.of_batch(list(known), 1, list(hosts), results, now, **more)
 
 

@@ -64,9 +64,9 @@ class Told:
 
     # Steps of our roles
 
-    def begin(self, strategy="rolling", groups=GROUPS, lacks=("soak",), **more):
+    def begin(self, strategy="rolling", groups=None, lacks=("soak",), **more):
         self.journal("begin", service="shop", version="2.0", strategy=strategy, path="/secret")
-        self.fact(__rollout={"groups": groups, "lacks": dict.fromkeys(lacks, "never"), **more})
+        self.fact(__rollout={"groups": GROUPS if groups is None else groups, "lacks": dict.fromkeys(lacks, "never"), **more})
 
     def drain(self, problem="", **how):
         self.task(OURS + "pool_member", args={"state": "disabled"}, problem=problem, **how)
