@@ -59,6 +59,8 @@ WRONG = [
     ({"rolling_soak": "soon"}, "rolling_soak"),
     ({"traffic_on_drain_timeout": "wait"}, "traffic_on_drain_timeout must be one of: fail, cut, got: wait"),
     ({"release_keep": "many"}, "release_keep"),
+    ({"rollout_probe": {"url": "http://shop/"}}, "rollout_probe has no urls, the addresses that users ask. rollout_probe has url, and "),
+    ({"rollout_notices": {"webhook": []}}, "rollout_notices has webhook, and knows textfile, "),
 ]
 
 
