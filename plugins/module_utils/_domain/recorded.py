@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .course import WATCH, Stage, phases, undone
-
-SCHEMA = 1
+from .record import SCHEMA
 
 
 def record(
