@@ -362,6 +362,7 @@ def test_a_split_in_the_controllers_process_and_as_a_module_are_the_same(site):
     )
     for result in (in_process, as_module):
         assert result.pop("seconds") > 0 and all(balancer.pop("seconds") for balancer in result["balancers"])
+        assert result.pop("began") < result.pop("ended")
         assert all(member["before"].pop("last_check") for b in result["balancers"] for member in b["members"])
         assert all(member["after"].pop("last_check") or True for b in result["balancers"] for member in b["members"])
         assert all(member["after"].pop("health") for b in result["balancers"] for member in b["members"])

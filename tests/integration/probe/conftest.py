@@ -74,6 +74,8 @@ class Balancer:
         config.write_text(
             f"""
 global
+    # Two threads that write a line at the same moment lose one of them.
+    nbthread 1
     log stdout format raw local0 info
 defaults
     mode http
