@@ -23,6 +23,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     pauses,
     plan,
     recorded,
+    standing,
     story,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
@@ -173,6 +174,30 @@ def rollout_unfinished(hostvars: Mapping[str, Any], ours: bool = True) -> list[s
     reached = {*hostvars.get("localhost", {}).get("__rolling_reached", [])}
     groups = rollout_planned(hostvars, "__rollout", "groups")
     return next((list(group) for group in groups if any(host not in reached for host in group)), [])
+
+
+def rollout_standing(hostvars: Mapping[str, Any], host: str, suspects: list[str], most: Any) -> dict[str, Any]:
+    """Where the batch of this host stands; see `_domain.standing`.
+
+    :param suspects: see :func:`rollout_failures`.
+    :param most: how many hosts may fail.
+    """
+    # Each look at a host's variables makes Ansible gather them anew.
+    facts, own = hostvars["localhost"], hostvars[host]
+    rollout = facts["__rollout"]
+    hosts = list(rollout["groups"][rollout["group_of"][host]])
+    known = {
+        "reached": facts["__rolling_reached"],
+        "failures": facts["__rolling_failures"],
+        "canary": facts["__canary"],
+        "paused": facts["__rollout_paused"],
+    }
+    steps = standing.Steps(
+        *(own.get(name) or {} for name in ("__rollout_recorded", "traffic_drained", "traffic_returned")),
+        rollout_failures(hosts, hostvars, checked=False, suspects=suspects),
+        rollout_failures(hosts, hostvars, suspects=suspects),
+    )
+    return standing.standing(rollout, host, known, steps, int(most))
 
 
 def rollout_canary_known(begun: dict[str, Any]) -> dict[str, Any]:
@@ -455,7 +480,6 @@ class FilterModule:
         """The filters by their names."""
         return {
             "rollout_balancer_problems": rollout_balancer_problems,
-            "rollout_batch_number": pauses.batch_number,
             "rollout_canary_decision": rollout_canary_decision,
             "rollout_canary_known": rollout_canary_known,
             "rollout_checks": rollout_checks,
@@ -483,6 +507,7 @@ class FilterModule:
             "rollout_states_before": plan.states_before,
             "rollout_record": rollout_record,
             "rollout_sentence": story.failures_sentence,
+            "rollout_standing": rollout_standing,
             "rollout_story": rollout_story,
             "rollout_stats": rollout_stats,
             "rollout_status": rollout_status,
