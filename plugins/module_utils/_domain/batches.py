@@ -77,3 +77,8 @@ def grouped(hosts: list[str], sizes: list[int]) -> list[list[str]]:
         groups.append(hosts[start : start + size])
         start += size
     return groups
+
+
+def of_whole_groups(groups: list[list[str]], hosts: list[str]) -> list[str]:
+    """Those of the hosts whose group is among them as a whole, in the order of the groups."""
+    return [host for group in groups if {*group} <= {*hosts} for host in group]

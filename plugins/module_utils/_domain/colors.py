@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import guard
-from .batches import grouped
+from .batches import grouped, of_whole_groups
 from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
 from .story import listed
@@ -136,10 +136,11 @@ def plan(
     if hosts and not problems:
         problems += _problems(colors, balancers, health, options)
     sizes = [len(hosts)] if hosts else []
+    groups = grouped(hosts, sizes)
     return {
         "hosts": hosts,
         "batches": sizes,
-        "groups": grouped(hosts, sizes),
+        "groups": groups,
         "group_of": dict.fromkeys(hosts, 0),
         "left_alone": left_alone,
         "before": before,
@@ -147,7 +148,7 @@ def plan(
         "live": live,
         "idle": idle,
         "turned": bool(options["unfinished"]) and _serves({*colors["members"].get(idle, {}).values()}, balancers),
-        "there": [host for host in hosts if options["unfinished"] and host in current],
+        "there": of_whole_groups(groups, [host for host in hosts if options["unfinished"] and host in current]),
         "split": {color: list(of.values()) for color, of in colors["members"].items()},
         "problems": problems,
     }

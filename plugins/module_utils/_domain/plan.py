@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from . import colors, guard
-from .batches import as_list, batch_sizes, grouped, in_order
+from .batches import as_list, batch_sizes, grouped, in_order, of_whole_groups
 from .canary_plan import PROMOTED, STEP_BEGUN, plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member
@@ -78,7 +78,8 @@ def rollout_plan(
         "group_of": {host: number for number, group in enumerate(groups) for host in group},
         "left_alone": left_alone,
         "before": before,
-        "there": part.pop("there", []),
+        # Deployed to by an earlier attempt. Where one of a batch is not, all of it is done anew, so that it goes on together.
+        "there": of_whole_groups(groups, part.pop("there", [])),
         "canary": part,
         "problems": problems,
     }

@@ -37,7 +37,7 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
     hosts, members = list(plan["groups"][place]), plan["before"]["members"]
     number = pauses.batch_number(plan["groups"], place, plan["so_far"])
     # An earlier attempt has deployed to them: they stay in traffic.
-    there = {*hosts} <= {*plan["there"]}
+    there = host in plan["there"]
     leased = not (steps.recorded.get("failed") or steps.recorded.get("unreachable"))
     failures = {**known["failures"], **steps.failed}
     sound = [each for each in hosts if each not in failures]
@@ -53,7 +53,6 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
         "hosts": hosts,
         "number": number,
         "begins": not known["paused"] and len(known["reached"]) == sum(plan["batches"][:place]),
-        "there": there,
         "leased": leased,
         "to_drain": [members[each] for each in hosts] if leased and not there and not steps.broken else [],
         "drained": drained,

@@ -155,3 +155,10 @@ def test_within_a_domain_and_without_domains_the_inventory_s_order_is_kept(fleet
             host for host in hosts if domains[host] == domain
         ]
     assert batches.in_order(hosts, [], {}) == hosts
+
+
+def test_hosts_of_groups_that_are_whole():
+    groups = [["a"], ["b", "c"], ["d"]]
+    assert batches.of_whole_groups(groups, ["d", "c", "b"]) == ["b", "c", "d"]
+    assert batches.of_whole_groups(groups, ["c", "a"]) == ["a"]
+    assert batches.of_whole_groups([], ["a"]) == []
