@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures what a rolling deployment costs, ours and the usual one. scripts/bench starts it; see docs/performance.md.
 
-Sections: six, sixty (against the usual playbook, in the lab), fleet (10, 100 and 1,000 hosts), tuning (settings). All by default.
+Sections: six, sixty (against the usual playbook, in the lab), fleet (10, 100 and 1,000 hosts), tuning (settings), probe
+(what the probe costs the clients). All by default.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import comparison
 import figures
 import fleet
 import plots
+import probing
 import tuning
 from places import CHECKOUT, OUT
 
@@ -26,7 +28,7 @@ from places import CHECKOUT, OUT
 def main() -> None:
     """Run sections, print and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sections = ("six", "sixty", "fleet", "tuning")
+    sections = ("six", "sixty", "fleet", "tuning", "probe")
     parser.add_argument("section", nargs="*", help=f"{', '.join(sections)} (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison (3)")
     parser.add_argument("--publish", action="store_true", help="draw the plots into docs/performance too")
@@ -45,6 +47,10 @@ def main() -> None:
         elif section == "fleet":
             print("\nfleet", flush=True)
             told["sizes"] = fleet.measure()
+        elif section == "probe":
+            print("\nprobe", flush=True)
+            told |= probing.measure(args.rounds)
+            print("\n".join(probing.lines(told)), flush=True)
         else:
             print("\ntuning", flush=True)
             told["settings"] = tuning.measure()

@@ -85,17 +85,21 @@ def over_ssh() -> list[dict[str, Any]]:
     return [{"host": name, "provider": "haproxy", "socket": SOCKET} for name in ("lb1", "lb2")]
 
 
+def here(hosts: int) -> HAProxy:
+    """One HAProxy on loopback, before so many of the lab's hosts."""
+    servers = "\n".join(
+        f"    server app{number} 10.203.0.{10 + number}:8080 cookie app{number}" for number in range(1, hosts + 1)
+    )
+    return HAProxy(POOL, port=PORT, servers=servers)
+
+
 def six(rounds: int) -> dict[str, Any]:
     """Six hosts one at a time, behind one HAProxy on loopback."""
     lab("up", "--apps", "6", "--balancers", "1")
     names = [f"app{number}" for number in range(1, 7)]
-    servers = "\n".join(
-        f"    server {name} 10.203.0.{10 + number}:8080 cookie {name}" for number, name in enumerate(names, 1)
-    )
-    with HAProxy(POOL, port=PORT, servers=servers) as haproxy:
-        here = [{"name": "here", "provider": "haproxy", "socket": haproxy.socket}]
+    with here(len(names)) as haproxy:
         own = {
-            "rollout_balancers": here,
+            "rollout_balancers": [{"name": "here", "provider": "haproxy", "socket": haproxy.socket}],
             "rollout_journal_host": "localhost",
             "rollout_journal_path": str(OUT / "journal"),
         }
