@@ -54,7 +54,7 @@ options:
     default: /var/lib/zero_downtime
   etcd:
     description:
-      - The etcd that holds lease and journals, instead of files in O(path). Version 3.4 or later, by its JSON gateway, which is on by default.
+      - The etcd that holds lease and journals, instead of files in O(path). Version 3.4 or later, by its JSON gateway.
       - The keys are C(<prefix>/<service>/lease), C(<prefix>/<service>/rollouts/<id>) and C(<prefix>/<service>/written). Each action is one
         transaction that takes place only when nothing of the service has changed since it was read, so nothing is ever half written.
       - The O(ttl) is counted down by etcd. Clocks of controllers may differ. Times are told by the clock of the host that the task runs on.

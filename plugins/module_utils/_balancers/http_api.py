@@ -236,4 +236,6 @@ def _why(error: Exception) -> str:
 
 def _reason(error: ssl.SSLError) -> str:
     # An error of TLS has a number of its own family where others have errno.
+    if isinstance(error, ssl.SSLEOFError):
+        return "the other side has closed the connection; perhaps it asks for a client certificate, or speaks no TLS"
     return (error.reason or "unknown reason").replace("_", " ").lower()

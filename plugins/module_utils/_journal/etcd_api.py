@@ -135,7 +135,7 @@ class Etcd:
                 "%s does not let user %s read and write the keys below %s/. Nothing was changed. Grant it to a role of that user: "
                 "etcdctl role grant-permission ROLE readwrite --prefix=true %s/" % (whose, self.user, self.prefix, self.prefix)
             )
-        if "request is too large" in said:
+        if "request is too large" in said or "message larger than max" in said:
             return DeployError(
                 "%s takes no request as large as this one; its limit is its option --max-request-bytes, 1.5 MiB by default. Nothing was "
                 "changed. Put less into the journal (details of events, the summary), or raise the limit." % whose
