@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PATIENCE = 60.0  # seconds for what takes a fraction of one
@@ -34,10 +35,7 @@ class EtcdServer:
     """
 
     def __init__(self, binary: str, directory: Path, *options: str) -> None:
-        with socket.socket() as client, socket.socket() as peer:
-            for each in (client, peer):
-                each.bind(("127.0.0.1", 0))
-            self.port, peer_port = client.getsockname()[1], peer.getsockname()[1]
+        self.port, peer_port = free_ports(2)
         scheme = "https" if any(option.startswith("--cert-file") for option in options) else "http"
         self.url, peer_url = f"{scheme}://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer_port}"
         self._line = [
@@ -83,32 +81,32 @@ class EtcdServer:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{what}: {error.code} {error.read().decode(errors='replace')}") from error
 
-    def keys(self, prefix: str) -> dict[str, bytes]:
+    def keys(self, prefix: str, token: str = "") -> dict[str, bytes]:
         """All keys that begin with `prefix`, which they are told without, and their values."""
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        answer = self.ask("kv/range", {"key": encoded(prefix), "range_end": encoded(last)})
+        answer = self.ask("kv/range", {"key": encoded(prefix), "range_end": encoded(last)}, token)
         return {
             base64.b64decode(pair["key"]).decode()[len(prefix):]: base64.b64decode(pair.get("value", ""))
             for pair in answer.get("kvs", [])
         }
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: bytes, token: str = "") -> None:
         """Write one key."""
-        self.ask("kv/put", {"key": encoded(key), "value": base64.b64encode(value).decode()})
+        self.ask("kv/put", {"key": encoded(key), "value": base64.b64encode(value).decode()}, token)
 
     def delete(self, key: str) -> None:
         """Remove one key."""
         self.ask("kv/deleterange", {"key": encoded(key)})
 
-    def pass_time(self, lease: str, seconds: int) -> None:
+    def pass_time(self, lease: str, seconds: int, token: str = "") -> None:
         """Make a lease of etcd's own as if so much time had passed."""
-        left = int(self.ask("lease/timetolive", {"ID": lease}).get("TTL", 0))
+        left = int(self.ask("lease/timetolive", {"ID": lease}, token).get("TTL", 0))
         if left < 0:
             return
-        self.ask("lease/revoke", {"ID": lease})
+        self.ask("lease/revoke", {"ID": lease}, token)
         # It tells whole seconds, rounded down.
         if left + 1 > seconds:
-            self.ask("lease/grant", {"ID": lease, "TTL": str(left + 1 - seconds)})
+            self.ask("lease/grant", {"ID": lease, "TTL": str(left + 1 - seconds)}, token)
 
     def protect(self, prefix: str, user: str, password: str, permission: str = "READWRITE") -> None:
         """Enable authentication, with a user who may do that below `prefix`; root's password is ``root``."""
