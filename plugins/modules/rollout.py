@@ -89,7 +89,9 @@ options:
         description: A file or directory of certificates (PEM) to trust instead of the system's, where the task runs.
         type: path
       client_cert:
-        description: A client certificate (PEM) to present. It may hold the key too.
+        description:
+          - A client certificate (PEM) to present. It may hold the key too.
+          - Where etcd has users, its JSON gateway takes none with a common name.
         type: path
       client_key:
         description: The key of O(etcd.client_cert), without passphrase.

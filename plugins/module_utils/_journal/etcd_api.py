@@ -130,6 +130,11 @@ class Etcd:
             )
         if "user name is empty" in said:
             return Refused("%s asks who this is. Nothing was changed. Give username and password." % whose)
+        if "CommonName of client" in said:
+            return Refused(
+                "%s has users, and its JSON gateway then takes no client certificate with a common name (CN). Nothing was changed. Present "
+                "one without (client_cert)." % whose
+            )
         if "permission denied" in said:
             return Refused(
                 "%s does not let user %s read and write the keys below %s/. Nothing was changed. Grant it to a role of that user: "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -31,10 +32,12 @@ def find() -> tuple[str | None, str]:
 class EtcdServer:
     """One etcd in a directory of its own; started when made.
 
-    :param options: more of its options; with ``--cert-file`` it speaks TLS, and `ask` cannot be used.
+    :param options: more of its options; with ``--cert-file`` it speaks TLS.
+    :ivar context: for `ask` over TLS.
     """
 
     def __init__(self, binary: str, directory: Path, *options: str) -> None:
+        self.context: ssl.SSLContext | None = None
         self.port, peer_port = free_ports(2)
         scheme = "https" if any(option.startswith("--cert-file") for option in options) else "http"
         self.url, peer_url = f"{scheme}://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer_port}"
@@ -76,7 +79,7 @@ class EtcdServer:
         """Its answer to a request of its v3 API."""
         request = urllib.request.Request(f"{self.url}/v3/{what}", json.dumps(body).encode(), {"Authorization": token} if token else {})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=self.context) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{what}: {error.code} {error.read().decode(errors='replace')}") from error

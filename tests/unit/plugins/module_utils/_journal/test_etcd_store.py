@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -213,6 +214,11 @@ def test_a_client_certificate(own, certificates):
         told(shop, **trusting, client_cert=str(certificates.client), client_key=str(certificates.sealed_key)).begin()
     own_certificate = {"client_cert": str(certificates.client), "client_key": str(certificates.client_key)}
     assert told(shop, **trusting, **own_certificate).begin()["fence"] == 1
+    shop.server.context = ssl.create_default_context(cafile=certificates.authority)
+    shop.server.context.load_cert_chain(certificates.client, certificates.client_key)
+    shop.server.protect(shop.prefix + "/", "kim", SECRET)
+    with pytest.raises(Refused, match="no client certificate with a common name"):
+        told(shop, **trusting, **own_certificate, username="kim", password=SECRET).begin()
 
 
 # Whose clock
