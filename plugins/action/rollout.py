@@ -29,6 +29,11 @@ class ActionModule(UseCaseAction):
     CONSTRAINTS = keep_journal.CONSTRAINTS
     USE_CASE = keep_journal.run
 
+    def needs_privilege(self, args: dict[str, Any]) -> bool:
+        """Files care who writes them; etcd asks for a user of its own, though a key may be readable for root alone."""
+        etcd = args.get("etcd")
+        return not etcd or (isinstance(etcd, dict) and bool(etcd.get("client_key") or etcd.get("client_cert")))
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case as this controller's run; once more when it is refused in favour of a dead one."""
         given = self._task.args

@@ -16,7 +16,8 @@ description:
   - The lease is the right to change the service. It has an owner, an expiry and a fencing number. The number grows
     by one each time the lease is taken and never goes back, and whoever records must show it, so that an owner who
     lost the lease without noticing cannot write.
-  - The journal is one file for each rollout. It outlives the controller. Never put a secret into it.
+  - The journal is one record for each rollout. It outlives the controller. Never put a secret into it.
+  - Both stand in files of one host, or in etcd (O(etcd)), for controllers that come and go and have no host in common.
   - The files are C(<path>/<service>/lease.json), C(<path>/<service>/rollouts/<id>.json) and C(<path>/<service>/lock) on
     the host the task runs on. Run all tasks of a service on the same host, one that every controller reaches,
     and keep the files on a local file system rather than on a network's. All times are by that host's clock.
@@ -48,9 +49,57 @@ options:
     type: str
     required: true
   path:
-    description: Absolute directory that holds a directory for each service. It is created when missing.
+    description: Absolute directory that holds a directory for each service. It is created when missing. Not used with O(etcd).
     type: path
     default: /var/lib/zero_downtime
+  etcd:
+    description:
+      - The etcd that holds lease and journals, instead of files in O(path). Version 3.4 or later, by its JSON gateway.
+      - The keys are C(<prefix>/<service>/lease), C(<prefix>/<service>/rollouts/<id>) and C(<prefix>/<service>/written). Each action is one
+        transaction that takes place only when nothing of the service has changed since it was read, so nothing is ever half written.
+      - The O(ttl) is counted down by etcd. Clocks of controllers may differ. Times are told by the clock of the host that the task runs on.
+      - A journal is compressed, C(etcdctl get --print-value-only KEY | zcat) shows it. It must fit into one request
+        (C(--max-request-bytes), 1.5 MiB by default); that of 1,000 hosts takes a fiftieth of it.
+    type: dict
+    suboptions:
+      urls:
+        description:
+          - URLs of its members, such as C(https://etcd1:2379). They are asked in turn until one answers.
+          - No user and no password in them. Proxies of the environment are not used.
+        type: list
+        elements: str
+        required: true
+      prefix:
+        description: What the keys begin with.
+        type: str
+        default: /zero_downtime
+      username:
+        description:
+          - A user of etcd that may read and write the keys below O(etcd.prefix).
+          - The JSON gateway takes no user from a client certificate.
+        type: str
+      password:
+        description: The user's password. Keep it in a vault.
+        type: str
+      validate_certs:
+        description: Whether the certificate of an C(https) URL must be valid and trusted.
+        type: bool
+        default: true
+      ca_path:
+        description: A file or directory of certificates (PEM) to trust instead of the system's, where the task runs.
+        type: path
+      client_cert:
+        description:
+          - A client certificate (PEM) to present. It may hold the key too.
+          - Where etcd has users, its JSON gateway takes none with a common name.
+        type: path
+      client_key:
+        description: The key of O(etcd.client_cert), without passphrase.
+        type: path
+      timeout:
+        description: Seconds that one request to one member may take as a whole.
+        type: float
+        default: 5.0
   id:
     description: Id of the rollout, as V(begin) returned it. Required for V(record), V(pause) and V(finish).
     type: str
@@ -240,6 +289,20 @@ EXAMPLES = r"""
       hosts: 3
   delegate_to: lb1
   become: true
+
+- name: Take the lease in etcd, from any controller that reaches it
+  zero_downtime.deploy.rollout:
+    action: begin
+    service: shop
+    version: 1.4.2
+    strategy: rolling
+    etcd:
+      urls: ["https://etcd1:2379", "https://etcd2:2379", "https://etcd3:2379"]
+      ca_path: /etc/ssl/own-ca.pem
+      username: deploy
+      password: "{{ vault_etcd_password }}"
+  delegate_to: localhost
+  register: begun
 
 - name: See who is at work on the shop and what was done lately
   zero_downtime.deploy.rollout:

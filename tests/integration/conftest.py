@@ -19,6 +19,8 @@ _spec = importlib.util.spec_from_file_location(
 _unit = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_unit)
 checkout = _unit.checkout
+etcd_binary = _unit.etcd_binary
+etcd = _unit.etcd
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

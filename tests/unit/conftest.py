@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any, Iterator
 
 import pytest
 from hypothesis import settings
@@ -45,3 +46,24 @@ settings.load_profile("zero_downtime")
 def checkout() -> Path:
     """The repository's root."""
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def etcd_binary() -> str:
+    """The program; without it the test is skipped."""
+    from ansible_collections.zero_downtime.deploy.tests.support.etcd.server import find
+
+    binary, why = find()
+    if binary is None:
+        pytest.skip(why)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def etcd(etcd_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real etcd for all tests; each takes a prefix of its own, and leaves the server as it is."""
+    from ansible_collections.zero_downtime.deploy.tests.support.etcd.server import EtcdServer
+
+    server = EtcdServer(etcd_binary, tmp_path_factory.mktemp("etcd"))
+    yield server
+    server.stop()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class HttpApi:
     :param url: ``http://…`` or ``https://…``; None with `socket_path`.
     :param socket_path: of a unix socket.
     :param headers: sent with every request.
-    :param ca: a file of certificates to trust instead of the system's.
+    :param ca: a file or directory of certificates to trust instead of the system's.
+    :param client_cert: a file with the certificate to present, and its key unless `client_key` has that.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class HttpApi:
         headers: Mapping[str, str] | None = None,
         verify: bool = True,
         ca: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
     ) -> None:
         self.title, self.timeout, self.socket_path = title, timeout, socket_path
         self.headers = dict(headers or {})
@@ -80,7 +84,7 @@ class HttpApi:
         if username is not None:
             pair = "%s:%s" % (username, password or "")
             self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        self._context = _context(verify, ca) if self.secure else None
+        self._context = _context(verify, ca, client_cert, client_key) if self.secure else None
 
     @classmethod
     def of(cls, title: str, options: Mapping[str, Any], url: str | None = None) -> HttpApi:
@@ -145,6 +149,8 @@ class HttpApi:
             raise self._unreachable("the answer is not HTTP, or was cut off (%s)" % type(error).__name__) from None
         except ssl.SSLCertVerificationError as error:
             raise self._unreachable("its certificate is not trusted: %s" % error.verify_message.rstrip(".")) from None
+        except ssl.SSLError as error:
+            raise self._unreachable("TLS failed: %s" % _reason(error)) from None
         except OSError as error:
             raise self._unreachable(broken(error)) from None
 
@@ -201,14 +207,35 @@ class HttpApi:
         return Answer(answer.status, received, data.decode("utf-8", "replace"))
 
 
-def _context(verify: bool, ca: str | None) -> ssl.SSLContext:
+def _context(verify: bool, ca: str | None, client_cert: str | None, client_key: str | None) -> ssl.SSLContext:
+    in_folder = ca is not None and os.path.isdir(ca)
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = ssl.create_default_context(cafile=None if in_folder else ca, capath=ca if in_folder else None)
     except OSError as error:
-        raise InvalidInput(
-            "The certificates in %s cannot be read: %s. Nothing was touched." % (ca, error.strerror or error)
-        ) from None
+        raise InvalidInput("The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))) from None
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if client_cert is not None:
+        try:
+            # An empty passphrase: without one, OpenSSL would ask for it at the terminal, and wait.
+            context.load_cert_chain(client_cert, client_key, password="")
+        except (OSError, ValueError) as error:
+            raise InvalidInput(
+                "The client certificate %s with its key (%s, without passphrase) cannot be loaded: %s. Nothing was touched."
+                % (client_cert, client_key or "in the same file", _why(error))
+            ) from None
     return context
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return _reason(error)
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    # An error of TLS has a number of its own family where others have errno.
+    if isinstance(error, ssl.SSLEOFError):
+        return "the other side has closed the connection; perhaps it asks for a client certificate, or speaks no TLS"
+    return (error.reason or "unknown reason").replace("_", " ").lower()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import re
 import tempfile
 from typing import Any, Dict, Iterator, List, Optional
 
 from .._clock import Clock, Deadline
-from .._domain.errors import DeployError, TimedOut, Unreachable
+from .._domain.errors import TimedOut, Unreachable
+from . import documents
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
@@ -86,11 +86,8 @@ def names(directory: str) -> List[str]:
 def read(path: str, kind: str, version: int, fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """The object in `path`, None when there is no such file.
 
-    :param kind: what its member ``kind`` must say.
-    :param version: the highest ``format`` that is understood.
-    :param fields: the type (or types) of each member that must be there.
     :raises Unreachable: it may not be read.
-    :raises DeployError: it holds something else.
+    :raises DeployError: it holds something else; see :func:`documents.parsed`, as for the parameters.
     """
     try:
         with open(path, "rb") as stream:
@@ -99,26 +96,12 @@ def read(path: str, kind: str, version: int, fields: Dict[str, Any]) -> Optional
         return None
     except OSError as error:
         raise _unreachable("read", path, error) from None
-    try:
-        data = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _foreign(path, kind, "no valid JSON: %s" % error) from None
-    if not isinstance(data, dict) or data.get("kind") != kind:
-        raise _foreign(path, kind, "something else")
-    if not isinstance(data.get("format"), int) or data["format"] > version:
-        raise _foreign(path, kind, "format %r, perhaps of a newer version of this collection" % data.get("format"))
-    for name, types in fields.items():
-        if name not in data or not isinstance(data[name], types) or isinstance(data[name], bool):
-            raise _foreign(path, kind, "no usable member '%s'" % name)
-    return data
+    return documents.parsed(content, path, away(path), kind, version, fields)
 
 
-def _foreign(path: str, kind: str, found: str) -> DeployError:
-    return DeployError(
-        "%s is not what it should be: expected a file of kind %s, found %s. Nothing was changed. Look at it; "
-        "once you know that no rollout of this service is running, move it away (mv '%s' '%s.bad') "
-        "and try again." % (path, kind, found, path, path)
-    )
+def away(path: str) -> str:
+    """The command that moves a file away."""
+    return "mv '%s' '%s.bad'" % (path, path)
 
 
 def write(path: str, data: Dict[str, Any]) -> None:
@@ -127,12 +110,11 @@ def write(path: str, data: Dict[str, Any]) -> None:
     :raises Unreachable: that failed; `path` is as it was.
     """
     directory, name = os.path.split(path)
-    text = json.dumps(data, indent=2) + "\n"
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".%s." % name, suffix=".tmp", dir=directory)
         with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
+            stream.write(documents.text_of(data))
             stream.flush()
             os.fchmod(stream.fileno(), FILE_MODE)
             os.fsync(stream.fileno())

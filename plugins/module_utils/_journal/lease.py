@@ -24,6 +24,7 @@ FIELDS = {
     "renewed": (str, type(None)), "expires": (str, type(None)),
 }
 TIMES = ("acquired", "renewed", "expires")
+ROUNDING = 2  # seconds
 
 Lease = Dict[str, Any]
 
@@ -85,6 +86,25 @@ def renew(lease: Lease, now: float, ttl: Optional[int] = None) -> Lease:
 def release(lease: Lease) -> Lease:
     """The lease without an owner; the fencing number stays."""
     return unheld(lease["service"], lease["fence"])
+
+
+def by_clock(lease: Lease, left: int, now: float) -> Lease:
+    """The lease with its times by another clock, which says `now`, when it is known otherwise how long it is still good for.
+
+    Clocks of two controllers differ; only who counts down for all of them knows when a lease ends.
+
+    :param left: whole seconds that it is still good for, rounded up; 0 when its time has run out.
+    """
+    if lease["owner"] is None:
+        return lease
+    said = epoch(lease["expires"])
+    if left <= 0:
+        return dict(lease, expires=iso(min(said, now)))
+    apart = int(now) + left - said
+    # The clocks agree, but for the rounding.
+    if abs(apart) <= ROUNDING and not expired(lease, now):
+        return lease
+    return dict(lease, **{name: iso(epoch(lease[name]) + apart) for name in TIMES})
 
 
 def demand(lease: Lease, fence: int, rollout: str, now: float) -> None:

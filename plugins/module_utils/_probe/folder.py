@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from .._clock import Clock
 from .._domain.errors import DeployError, Unreachable
 from .._journal import files
-from .._journal.store import Store
+from .._journal.file_store import FileStore
 
 # How many records are kept.
 KEPT = 20
@@ -39,7 +39,7 @@ class Folder:
     """
 
     def __init__(self, path: str, name: str, clock: Clock) -> None:
-        self.path = os.path.join(Store(path, name).directory, "probe")
+        self.path = os.path.join(FileStore(path, name).directory, "probe")
         self.order_path = os.path.join(self.path, "order.json")
         self._lock = os.path.join(self.path, "lock")
         self._prober = os.path.join(self.path, "prober")

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the lease and the journal of a service: begin, record, pause, approve, read and finish a rollout.
 
-Each action is one read-modify-write under the service's lock.  The order of the writes lets a crash between two
-of them lose nothing: the lease before what is done under it, a new journal before the one it inherits from is
-marked, an outcome before the lease is let go.
+Each action is one read-modify-write that nobody else's comes into: in files under the service's lock, in etcd as one transaction.  In
+files the order of the writes lets a crash between two of them lose nothing: the lease before what is done under it, a new journal before
+the one it inherits from is marked, an outcome before the lease is let go.
 
 ``changed`` tells whether the history of the service says something that it did not say before.  The lease is
 bookkeeping, and so is a journal in which nothing was ever recorded: a run with nothing to do changes nothing.
@@ -23,7 +23,10 @@ from .._domain.gates import POINTS, VERDICT
 from .._journal import journal as journals
 from .._journal import lease as leases
 from .._journal import owner as owners
-from .._journal.store import Store
+from .._journal.etcd_options import OPTIONS
+from .._journal.etcd_store import EtcdStore
+from .._journal.file_store import FileStore
+from .._journal.store import Records, Store
 
 TTL = 900
 KEEP = 50
@@ -32,6 +35,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "action": {"type": "str", "required": True, "choices": ["begin", "record", "pause", "approve", "read", "finish"]},
     "service": {"type": "str", "required": True},
     "path": {"type": "path", "default": "/var/lib/zero_downtime"},
+    "etcd": {"type": "dict", "options": OPTIONS},
     "id": {"type": "str"},
     "fence": {"type": "int"},
     "owner": {
@@ -77,18 +81,28 @@ CONSTRAINTS: Dict[str, Any] = {
 
 def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any]:
     """Do ``params["action"]`` on the lease and journal of ``params["service"]``; return the task's result."""
-    store = Store(params["path"], params["service"])
+    store = _store(params)
     params = _checked(params)
     action = params["action"]
     if action == "read":
-        with store.reading(clock):
-            return _read(store, params["history"], clock.now())
+        return store.look(clock, lambda records, now: _read(records, params["history"], now))
+
+    def work(records: Records, now: float) -> Dict[str, Any]:
+        return ACTIONS[action](records, params, check_mode, now)
+
+    if check_mode:
+        if action == "begin":
+            store.expect_writable(clock)
+        return store.look(clock, work)
     # Whoever may not write because nothing was ever begun creates nothing either.
-    writes = not check_mode and (action == "begin" or store.exists())
-    if check_mode and action == "begin":
-        store.expect_writable()
-    with store.writing(clock) if writes else store.reading(clock):
-        return ACTIONS[action](store, params, check_mode, clock.now())
+    return store.change(clock, work, creates=action == "begin")
+
+
+def _store(params: Dict[str, Any]) -> Store:
+    """Where the records stand: in etcd when that is asked for, else in files of this host."""
+    if params["etcd"]:
+        return EtcdStore(params["etcd"], params["service"])
+    return FileStore(params["path"], params["service"])
 
 
 def _checked(params: Dict[str, Any]) -> Dict[str, Any]:
@@ -110,11 +124,11 @@ def _checked(params: Dict[str, Any]) -> Dict[str, Any]:
         raise InvalidInput("The options cannot be written as JSON: %s. Nothing was touched." % error) from None
 
 
-def _begin(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+def _begin(records: Records, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Take the lease and go on with the unfinished journal, supersede it, or write a new one."""
     version, strategy, owner = params["version"], params["strategy"], params["owner"]
-    held = store.lease()
-    known = store.journals()
+    held = records.lease()
+    known = records.journals()
     unfinished = [journal for journal in known if not journals.finished(journal)]
     ground = leases.claim(held, owner, now, params["take_over"], params["dead_fence"])
 
@@ -123,17 +137,17 @@ def _begin(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -
     if ground == "ours" and running:
         renewed = leases.renew(held, now, params["ttl"])
         if not check_mode:
-            store.keep_lease(renewed)
+            records.keep_lease(renewed)
         return _begun(renewed, newest, resumed=True)
 
     fence = _next_fence(held, known)
-    beginning = journals.begin(unfinished, _last(known), store.service, version, strategy, owner, fence, now)
+    beginning = journals.begin(unfinished, _last(known), records.service, version, strategy, owner, fence, now)
     taken = leases.acquire(held, fence, owner, beginning.journal["id"], version, now, params["ttl"] or TTL)
     if not check_mode:
-        store.keep_lease(taken)
-        store.keep_journal(beginning.journal)
+        records.keep_lease(taken)
+        records.keep_journal(beginning.journal)
         for journal in beginning.superseded:
-            store.keep_journal(journal)
+            records.keep_journal(journal)
     result = _begun(taken, beginning.journal, beginning.resumed)
     result["changed"] = bool(beginning.superseded) or ground == "take_over"
     if ground in ("expired", "dead", "take_over"):
@@ -154,10 +168,10 @@ def _begun(lease: Dict[str, Any], journal: Dict[str, Any], resumed: bool) -> Dic
     }
 
 
-def _record(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+def _record(records: Records, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Renew the lease; add what was found, what is planned and what happened."""
-    held = store.lease()
-    journal = _writable(store, held, params, check_mode, now)
+    held = records.lease()
+    journal = _writable(records, held, params, check_mode, now)
     later = journals.record(
         journal, now, params["before"], params["plan"], params["event"], params["hosts"], params["details"]
     )
@@ -167,62 +181,62 @@ def _record(store: Store, params: Dict[str, Any], check_mode: bool, now: float) 
         renewed = leases.renew(held, now, params["ttl"])
         if not check_mode:
             if changed:
-                store.keep_journal(later)
-            store.keep_lease(renewed)
+                records.keep_journal(later)
+            records.keep_lease(renewed)
     return {
         "changed": changed, "id": params["id"], "fence": params["fence"],
         "lease": leases.told(renewed), "diff": journals.lines(journal, later),
     }
 
 
-def _pause(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+def _pause(records: Records, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Write down where the rollout has stopped and let the lease go; the journal stays unfinished."""
-    held = store.lease()
-    journal = _writable(store, held, params, check_mode, now)
+    held = records.lease()
+    journal = _writable(records, held, params, check_mode, now)
     later = journals.pause(journal, now, params["point"], params["number"], params["why"], params["waits_for"])
     released = held
     if _owned(held, params):
         if not check_mode:
-            store.keep_journal(later)
-        released = _let_go(store, held, check_mode)
+            records.keep_journal(later)
+        released = _let_go(records, held, check_mode)
     diff = journals.lines(journal, later)
     diff = {"before": leases.line(held), "after": leases.line(released) + diff["after"]}
     return dict(_finished(released, params, later, changed=True), diff=diff)
 
 
-def _approve(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+def _approve(records: Records, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Write down who lets the rollout go on. Nobody holds the lease then, and nobody needs it for this."""
-    held = store.lease()
+    held = records.lease()
     if held["owner"] is not None and not leases.expired(held, now):
         raise Refused(
             "Service %s is at work: its lease is held by %s. Nothing was written. Approve when that run has paused."
-            % (store.service, leases.held_by(held, now)),
+            % (records.service, leases.held_by(held, now)),
             holder=leases.told(held),
         )
-    unfinished = _unfinished(store.journals())
+    unfinished = _unfinished(records.journals())
     later = journals.approve(
-        unfinished, store.service, now, owners.described(params["owner"]), params["point"], params["number"]
+        unfinished, records.service, now, owners.described(params["owner"]), params["point"], params["number"]
     )
     if not check_mode:
-        store.keep_journal(later)
+        records.keep_journal(later)
     return {
         "changed": True, "id": later["id"], "lease": leases.told(held), "journal": later, "waits": pauses.waits(later),
         "diff": journals.lines(unfinished, later),
     }
 
 
-def _finish(store: Store, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
+def _finish(records: Records, params: Dict[str, Any], check_mode: bool, now: float) -> Dict[str, Any]:
     """Give the journal its outcome and let the lease go."""
-    held = store.lease()
-    journal = store.journal(params["id"])
+    held = records.lease()
+    journal = records.journal(params["id"])
     outcome = params["outcome"]
     if journal is None and outcome == "nothing_to_do" and held["owner"] is None and held["fence"] == params["fence"]:
         return _finished(held, params, None, changed=False)
     if journal is None and outcome == "nothing_to_do" and _owned(held, params):
         # A finish that was cut off after it had removed the journal.
-        return _finished(_let_go(store, held, check_mode), params, None, changed=False)
+        return _finished(_let_go(records, held, check_mode), params, None, changed=False)
     if journal is None or journal["outcome"] != outcome or journal["fence"] != params["fence"]:
-        journal = _writable(store, held, params, check_mode, now)
+        journal = _writable(records, held, params, check_mode, now)
 
     later = journals.finish(journal, outcome, params["summary"], now)
     removed = outcome == "nothing_to_do" and journals.blank(later)
@@ -231,24 +245,24 @@ def _finish(store: Store, params: Dict[str, Any], check_mode: bool, now: float) 
     released = held
     if not check_mode:
         if removed:
-            store.drop_journal(later["id"])
+            records.drop_journal(later["id"])
         elif changed:
-            store.keep_journal(later)
+            records.keep_journal(later)
     if _owned(held, params):
-        released = _let_go(store, held, check_mode)
+        released = _let_go(records, held, check_mode)
         diff = {"before": leases.line(held), "after": leases.line(released) + diff["after"]}
     result = _finished(released, params, later, changed)
     if changed:
         result["diff"] = diff
         if not check_mode:
-            result.update(_pruned(store))
+            result.update(_pruned(records))
     return result
 
 
-def _let_go(store: Store, held: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def _let_go(records: Records, held: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     released = leases.release(held)
     if not check_mode:
-        store.keep_lease(released)
+        records.keep_lease(released)
     return released
 
 
@@ -259,20 +273,20 @@ def _finished(lease: Dict[str, Any], params: Dict[str, Any], journal: Any, chang
     }
 
 
-def _pruned(store: Store) -> Dict[str, Any]:
+def _pruned(records: Records) -> Dict[str, Any]:
     """Remove what is too old; the rollout is finished, whatever comes of this."""
     try:
-        for journal in journals.to_prune(store.journals(), KEEP):
-            store.drop_journal(journal["id"])
+        for journal in journals.to_prune(records.journals(), KEEP):
+            records.drop_journal(journal["id"])
     except DeployError as error:
         return {"warnings": ["The rollout is finished, but old journals were not removed. %s" % error.message]}
     return {}
 
 
-def _read(store: Store, history: int, now: float) -> Dict[str, Any]:
+def _read(records: Records, history: int, now: float) -> Dict[str, Any]:
     """What is known of the service; nothing is written."""
-    held = store.lease()
-    known = store.journals()
+    held = records.lease()
+    known = records.journals()
     unfinished = _unfinished(known)
     done = [journal for journal in reversed(known) if journals.finished(journal)]
     return {
@@ -291,20 +305,20 @@ def _unfinished(known: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
 
 
 def _writable(
-    store: Store, held: Dict[str, Any], params: Dict[str, Any], check_mode: bool, now: float
+    records: Records, held: Dict[str, Any], params: Dict[str, Any], check_mode: bool, now: float
 ) -> Dict[str, Any]:
     """The journal to write to, after its owner has shown that the lease is its own."""
-    predicted = check_mode and not _owned(held, params) and params["fence"] == _next_fence(held, store.journals())
+    predicted = check_mode and not _owned(held, params) and params["fence"] == _next_fence(held, records.journals())
     if not predicted:
         leases.demand(held, params["fence"], params["id"], now)
-    journal = store.journal(params["id"])
+    journal = records.journal(params["id"])
     if journal is None and predicted:
         # In check mode begin has written nothing: this is the journal it would have begun.
-        return journals.new(params["id"], store.service, params["version"] or "", "", params["fence"], now)
+        return journals.new(params["id"], records.service, params["version"] or "", "", params["fence"], now)
     if journal is None:
         raise DeployError(
-            "The journal of rollout %s of service %s is gone, though its lease is held: somebody has removed the file. "
-            "Nothing was written. Stop this run and begin again." % (params["id"], store.service)
+            "The journal of rollout %s of service %s is gone, though its lease is held: somebody has removed it. "
+            "Nothing was written. Stop this run and begin again." % (params["id"], records.service)
         )
     return journal
 

@@ -39,6 +39,14 @@ def test_this_run_describes_a_living_process():
     assert proof_of_death(here, here, rollout.look) is None
 
 
+@pytest.mark.parametrize(
+    ("etcd", "needed"),
+    [(None, True), ({}, True), ({"urls": ["x"]}, False), ({"urls": ["x"], "client_cert": "c", "client_key": "k"}, True)],
+)
+def test_files_and_keys_care_who_reads_them(etcd, needed):
+    assert rollout.ActionModule.needs_privilege(None, {"action": "read", "etcd": etcd}) is needed
+
+
 def test_an_awx_job_is_named():
     assert rollout.person({"awx_job_id": 42}) == "AWX job 42"
     assert rollout.person({"tower_job_id": "7"}) == "AWX job 7"

@@ -49,6 +49,15 @@ def test_a_refusal_is_a_failure_with_the_holder(tmp_path):
     assert refused["failed"] and refused["holder"]["owner"]["name"] == "kim"
 
 
+def test_etcd_and_its_secret(etcd, tmp_path):
+    where = {"urls": [etcd.url], "prefix": str(tmp_path)}
+    begun = module(action="begin", service="shop", etcd=where, owner=KIM, version="2", strategy="rolling")
+    assert begun["fence"] == 1 and list(etcd.keys("%s/shop/" % tmp_path)) == ["lease", "rollouts/" + begun["id"], "written"]
+    refused = module(action="read", service="shop", etcd=dict(where, username="kim", password="pass-word-of-tests"))
+    assert refused["failed"] and "authentication is not enabled" in refused["msg"]
+    assert "pass-word-of-tests" not in json.dumps(refused) and refused["invocation"]["module_args"]["etcd"]["username"] == "kim"
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
@@ -57,6 +66,7 @@ def test_a_refusal_is_a_failure_with_the_holder(tmp_path):
         ({"action": "finish", "id": "x", "fence": 1}, "outcome"),
         ({"action": "steal"}, "steal"),
         ({"action": "record", "id": "x", "fence": "many"}, "int"),
+        ({"action": "read", "etcd": {"prefix": "/x"}}, "urls"),
     ],
 )
 def test_wrong_options_fail_before_anything_is_touched(tmp_path, options, words):

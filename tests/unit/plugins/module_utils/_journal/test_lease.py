@@ -86,3 +86,26 @@ def test_after_a_release_nobody_may_write():
 def test_the_right_number_for_another_rollout_is_refused():
     with pytest.raises(Refused):
         lease.demand(held(), 1, "20261121T100000Z-9-1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("now", "left", "expires", "expired"),
+    [
+        (NOW + 100.9, 799, "2026-11-21T10:15:00Z", False),  # the clocks agree
+        (NOW + 100.0, 801, "2026-11-21T10:15:00Z", False),
+        (NOW + 900.0, 1, "2026-11-21T10:15:01Z", False),  # it is not over as long as whoever counts down says so
+        (NOW - 86400, 800, "2026-11-20T10:13:20Z", False),
+        (NOW + 86400, 800, "2026-11-22T10:13:20Z", False),
+        (NOW + 1000, 0, "2026-11-21T10:15:00Z", True),
+        (NOW - 86400, 0, "2026-11-20T10:00:00Z", True),
+    ],
+)
+def test_who_counts_down_says_when_it_ends_and_the_clock_says_how_that_is_told(now, left, expires, expired):
+    told = lease.by_clock(held(), left, now)
+    assert (told["expires"], lease.expired(told, now)) == (expires, expired)
+    if left:
+        assert lease.epoch(told["expires"]) - lease.epoch(told["acquired"]) == 900
+
+
+def test_a_lease_that_nobody_holds_has_no_times_to_tell():
+    assert lease.by_clock(lease.unheld("shop", 3), 0, NOW) == lease.unheld("shop", 3)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._health.conftest import (
     answer,
-    certificates,
     closed_port,
     raw,
     serve,
 )
 
-__all__ = ("answer", "certificates", "closed_port", "raw", "serve")
+__all__ = ("answer", "closed_port", "raw", "serve")

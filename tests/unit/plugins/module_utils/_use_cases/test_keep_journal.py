@@ -1,25 +1,22 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The four actions on real files; several owners, several processes, a clock of our own."""
+"""The actions on real files and on a real etcd; several owners, several processes, a clock of our own."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     DeployError,
     InvalidInput,
@@ -27,67 +24,34 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.keep_journal import (
     ARGUMENT_SPEC,
-    CONSTRAINTS,
     KEEP,
     run,
 )
+from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.places import (
+    ALEX,
+    KIM,
+    InEtcd,
+    InFiles,
+)
 
-KIM = {"name": "kim", "controller": "c1", "pid": 10, "process_started": 5}
-ALEX = {"name": "alex", "controller": "c2", "pid": 11, "process_started": 6}
-
-
-class FakeClock(Clock):
-    """A clock that stands still until it is moved."""
-
-    def __init__(self):
-        self.time = 1795255200.0
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
-
-    def sleep(self, seconds):
-        self.time += seconds
+PLACES = ("files", "etcd")
 
 
-class Service:
-    """One service in a directory, asked as a module would ask."""
+def place(name, request):
+    """A service whose records stand nowhere else: in files, or in etcd."""
+    if name == "etcd":
+        return InEtcd(request.getfixturevalue("etcd"))
+    return InFiles(request.getfixturevalue("tmp_path") / "state")
 
-    def __init__(self, path):
-        self.path = str(path)
-        self.clock = FakeClock()
 
-    def __call__(self, action, check_mode=False, **options):
-        given = dict(options, action=action, service="shop", path=self.path)
-        validated = ArgumentSpecValidator(ARGUMENT_SPEC, **CONSTRAINTS).validate(given)
-        assert not validated.error_messages, validated.error_messages
-        return run(validated.validated_parameters, check_mode, self.clock)
-
-    def begin(self, *owner, version="2", strategy="rolling", **options):
-        return self("begin", owner=owner[0] if owner else KIM, version=version, strategy=strategy, **options)
-
-    def record(self, begun, **options):
-        return self("record", id=begun["id"], fence=begun["fence"], **options)
-
-    def finish(self, begun, outcome="succeeded", **options):
-        return self("finish", id=begun["id"], fence=begun["fence"], outcome=outcome, **options)
-
-    def files(self):
-        """Every file with its content."""
-        found = {}
-        for directory, _names, names in os.walk(self.path):
-            for name in names:
-                path = os.path.join(directory, name)
-                with open(path, "rb") as stream:
-                    found[os.path.relpath(path, self.path)] = stream.read()
-        return found
+@pytest.fixture(params=PLACES)
+def shop(request):
+    return place(request.param, request)
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Service(tmp_path / "state")
+def in_files(request):
+    return place("files", request)
 
 
 def test_a_whole_rollout(shop):
@@ -103,20 +67,24 @@ def test_a_whole_rollout(shop):
     assert known["journal"] is None and known["lease"]["fence"] == 1
     assert known["last"]["before"] == {"lb1": {"web1": 100}} and known["last"]["summary"] == {"hosts": 1}
     assert known["history"] == [known["last"]]
-    for name in shop.files():
-        assert stat.S_IMODE(os.stat(os.path.join(shop.path, name)).st_mode) == 0o640
+
+
+def test_files_are_for_their_owner_and_group(in_files):
+    in_files.record(in_files.begin(), event="x")
+    files = [os.path.join(directory, name) for directory, _names, names in os.walk(in_files.path) for name in names]
+    assert len(files) == 3 and {stat.S_IMODE(os.stat(path).st_mode) for path in files} == {0o640}
 
 
 def test_a_run_with_nothing_to_do_changes_nothing_and_leaves_no_trace(shop):
     begun = shop.begin()
     shop.record(begun, event="done")
     shop.finish(begun)
-    before = shop.files()
+    before = shop.all()
     second = shop.begin()
     done = shop.finish(second, "nothing_to_do")
     assert not second["changed"] and not done["changed"] and second["fence"] == 2
-    after = shop.files()
-    assert {name for name in after if after[name] != before.get(name)} == {"shop/lease.json"}
+    after = shop.all()
+    assert {name for name in after if after[name] != before.get(name)} - shop.bookkeeping == {"lease"}
     assert not shop.finish(second, "nothing_to_do")["changed"]
 
 
@@ -134,12 +102,12 @@ def test_reading_what_is_not_there_creates_nothing(shop):
     assert (known["journal"], known["last"], known["history"]) == (None, None, [])
     with pytest.raises(Refused):
         shop("record", id="20261121T100000Z-2-1", fence=1)
-    assert not os.path.exists(shop.path)
+    assert shop.nothing_there()
 
 
 def test_the_owner_gets_its_running_rollout_again(shop):
     first = shop.begin()
-    shop.clock.time += 600
+    shop.pass_time(600)
     again = shop.begin()
     assert (again["id"], again["fence"], again["resumed"], again["changed"]) == (first["id"], 1, True, False)
     assert again["lease"]["expires"] == shop("read")["lease"]["expires"] == "2026-11-21T10:25:00Z"
@@ -156,34 +124,34 @@ def test_the_owner_may_turn_to_another_version(shop):
 
 def test_a_held_lease_is_refused_and_nothing_is_written(shop):
     shop.begin()
-    before = shop.files()
+    before = shop.all()
     with pytest.raises(Refused, match="held by kim on c1") as refusal:
         shop.begin(ALEX)
     assert refusal.value.facts["holder"]["owner"]["pid"] == 10
-    assert shop.files() == before
+    assert shop.all() == before
 
 
 def test_a_crashed_rollout_is_resumed_after_its_expiry(shop):
     first = shop.begin(ttl=60)
     shop.record(first, before={"a": 1}, event="batch_begun", hosts=["web1"])
-    shop.clock.time += 59
+    shop.pass_time(59)
     with pytest.raises(Refused):
         shop.begin(ALEX)
-    shop.clock.time += 1
+    shop.pass_time(1)
     second = shop.begin(ALEX)
     assert second["resumed"] and second["id"] == first["id"] and second["fence"] == 2
     assert second["journal"]["events"][0]["event"] == "batch_begun"
     assert second["taken_over_from"]["owner"]["name"] == "kim" and second["taken_over_from"]["reason"] == "expired"
-    before = shop.files()
+    before = shop.all()
     for late in (lambda: shop.record(first, event="late"), lambda: shop.finish(first)):
         with pytest.raises(Refused, match="number 2 is held by alex"):
             late()
-    assert shop.files() == before
+    assert shop.all() == before
 
 
 def test_an_expired_lease_that_nobody_took_is_still_its_owners(shop):
     begun = shop.begin(ttl=60)
-    shop.clock.time += 3600
+    shop.pass_time(3600)
     assert shop("read")["lease"]["expired"]
     shop.record(begun)
     known = shop("read")["lease"]
@@ -192,7 +160,7 @@ def test_an_expired_lease_that_nobody_took_is_still_its_owners(shop):
 
 def test_a_heartbeat_changes_nothing_but_the_lease(shop):
     begun = shop.begin()
-    shop.clock.time += 100
+    shop.pass_time(100)
     beat = shop.record(begun)
     assert not beat["changed"] and beat["lease"]["renewed"] == "2026-11-21T10:01:40Z"
 
@@ -218,9 +186,9 @@ def test_finishing_twice(shop):
     begun = shop.begin()
     shop.record(begun, event="x")
     shop.finish(begun)
-    before = shop.files()
+    before = shop.all()
     assert not shop.finish(begun)["changed"]
-    assert shop.files() == before
+    assert shop.all() == before
     with pytest.raises(Refused):
         shop.finish(begun, "abandoned")
 
@@ -228,29 +196,26 @@ def test_finishing_twice(shop):
 def test_finishing_again_lets_go_of_a_lease_that_a_crash_left(shop):
     begun = shop.begin()
     shop.record(begun, event="x")
-    lease = os.path.join(shop.path, "shop", "lease.json")
-    shutil.copy(lease, lease + ".saved")
+    lease = shop.all()["lease"]
     shop.finish(begun)
-    os.rename(lease + ".saved", lease)
+    shop.put("lease", lease)
     assert not shop.finish(begun)["changed"]
     assert not shop("read")["lease"]["held"]
 
 
-def test_the_number_never_goes_back_even_when_the_lease_file_is_lost(shop):
+def test_the_number_never_goes_back_even_when_the_lease_is_lost(shop):
     for _time in range(3):
         begun = shop.begin()
         shop.record(begun, event="x")
         shop.finish(begun)
-    os.unlink(os.path.join(shop.path, "shop", "lease.json"))
+    shop.remove("lease")
     assert shop.begin()["fence"] == 4
 
 
 def test_old_ones_are_pruned_and_an_unfinished_one_never(shop):
     first = shop.begin()
     shop.record(first, event="x")
-    rollouts = os.path.join(shop.path, "shop", "rollouts")
-    with open(os.path.join(rollouts, first["id"] + ".json"), encoding="utf-8") as stream:
-        unfinished = stream.read()
+    unfinished = shop.all()["rollouts/" + first["id"]]
     shop.finish(first)
     for _time in range(KEEP + 2):
         begun = shop.begin()
@@ -259,62 +224,54 @@ def test_old_ones_are_pruned_and_an_unfinished_one_never(shop):
     ids = [journal["id"] for journal in shop("read", history=100)["history"]]
     assert len(ids) == KEEP and first["id"] not in ids and ids[0] == begun["id"]
     # A begin that was cut off can leave an unfinished one behind a finished one.
-    with open(os.path.join(rollouts, first["id"] + ".json"), "w", encoding="utf-8") as stream:
-        stream.write(unfinished)
+    shop.put("rollouts/" + first["id"], unfinished)
     assert shop("read")["journal"]["id"] == first["id"]
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"kind": "zero_downtime.deploy/lease", "format": 1}', "[]"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"kind": "zero_downtime.deploy/lease", "format": 1}', b"[]"])
 def test_a_damaged_lease_is_named_and_left_alone(shop, content):
     begun = shop.begin()
-    path = os.path.join(shop.path, "shop", "lease.json")
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(content)
-    before = shop.files()
+    shop.put("lease", content)
+    before = shop.all()
     for action in (shop.begin, lambda: shop("read"), lambda: shop.record(begun), lambda: shop.finish(begun)):
-        with pytest.raises(DeployError, match="lease.json is not what it should be"):
+        with pytest.raises(DeployError, match=r"shop/lease(\.json)? is not what it should be"):
             action()
-    assert shop.files() == before
+    assert shop.all() == before
 
 
 def test_a_lease_with_unusable_times_or_of_another_service_is_named(shop):
     shop.begin()
-    path = os.path.join(shop.path, "shop", "lease.json")
-    with open(path, encoding="utf-8") as stream:
-        data = json.load(stream)
+    data = json.loads(shop.all()["lease"])
     for wrong in ({"expires": "tomorrow"}, {"expires": None}, {"service": "other"}, {"ttl": None}):
-        with open(path, "w", encoding="utf-8") as stream:
-            json.dump(dict(data, **wrong), stream)
+        shop.put("lease", json.dumps(dict(data, **wrong)).encode())
         with pytest.raises(DeployError, match="Nothing was changed"):
             shop.begin(ALEX)
 
 
 def test_a_damaged_journal_is_named_and_left_alone(shop):
     begun = shop.begin()
-    path = os.path.join(shop.path, "shop", "rollouts", begun["id"] + ".json")
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write("{}")
+    name = "rollouts/" + begun["id"]
+    shop.put(name, b"{}")
     with pytest.raises(DeployError, match="is not what it should be"):
         shop.record(begun, event="x")
-    os.unlink(path)
+    shop.remove(name)
     with pytest.raises(DeployError, match="is gone"):
         shop.record(begun, event="x")
 
 
-def test_other_peoples_files_are_left_alone(shop):
+def test_other_peoples_records_are_left_alone(shop):
     shop.begin()
     for name in ("notes.txt", "notes.json", "x.tmp"):
-        with open(os.path.join(shop.path, "shop", "rollouts", name), "w", encoding="utf-8") as stream:
-            stream.write("mine")
+        shop.put("rollouts/" + name, b"mine")
     again = shop.begin(ALEX, take_over=True)
     shop.finish(again)
-    assert shop.files()["shop/rollouts/notes.json"] == b"mine"
+    assert list(shop.all().values()).count(b"mine") == 3
 
 
 @pytest.mark.parametrize("service", ["", "..", "a/b", ".hidden", "-x", "a\n", "x" * 101, "a b"])
 def test_unsafe_names(shop, service):
     with pytest.raises(InvalidInput, match="name of a service"):
-        run(dict(action="read", service=service, path=shop.path), False, shop.clock)
+        run({"etcd": None, **shop.given, "action": "read", "service": service}, False, shop.clock)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +280,7 @@ def test_unsafe_names(shop, service):
 def test_senseless_options(shop, options):
     with pytest.raises(InvalidInput):
         shop.begin(**options)
-    assert not os.path.exists(shop.path)
+    assert shop.nothing_there()
 
 
 def test_without_an_owner_nothing_begins(shop):
@@ -331,7 +288,7 @@ def test_without_an_owner_nothing_begins(shop):
         shop.begin(None)
 
 
-def test_a_foreign_id_cannot_leave_the_directory(shop):
+def test_a_foreign_id_leads_nowhere_else(shop):
     begun = shop.begin()
     for wrong in ("../lease", "x"):
         with pytest.raises(DeployError):
@@ -346,11 +303,11 @@ def test_check_mode_says_what_would_be_and_writes_nothing(shop):
     assert shop.record(begun, check_mode=True, event="batch_begun")["changed"]
     assert shop.finish(begun, check_mode=True)["changed"]
     assert not shop.finish(begun, "nothing_to_do", check_mode=True)["changed"]
-    assert not os.path.exists(shop.path)
+    assert shop.nothing_there()
 
     first = shop.begin()
     shop.record(first, event="x")
-    before = shop.files()
+    before = shop.all()
     with pytest.raises(Refused):
         shop.begin(ALEX, check_mode=True)
     taken = shop.begin(ALEX, take_over=True, check_mode=True)
@@ -360,23 +317,23 @@ def test_check_mode_says_what_would_be_and_writes_nothing(shop):
     assert shop.finish(first, check_mode=True)["changed"]
     with pytest.raises(Refused):
         shop("record", id=first["id"], fence=9, event="x", check_mode=True)
-    assert shop.files() == before
+    assert shop.all() == before
 
 
-def test_check_mode_tells_that_the_directory_cannot_be_made(shop):
-    with open(shop.path, "w", encoding="utf-8") as stream:
+def test_check_mode_tells_that_the_directory_cannot_be_made(in_files):
+    with open(in_files.path, "w", encoding="utf-8") as stream:
         stream.write("a file in its place")
     for check_mode in (True, False):
         with pytest.raises(DeployError, match="Not a directory|Cannot make the directory"):
-            shop.begin(check_mode=check_mode)
+            in_files.begin(check_mode=check_mode)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_missing_permission_is_told_in_check_mode_too(shop):
-    os.mkdir(shop.path, 0o500)
+def test_a_missing_permission_is_told_in_check_mode_too(in_files):
+    os.mkdir(in_files.path, 0o500)
     for check_mode in (True, False):
         with pytest.raises(DeployError, match="become: true"):
-            shop.begin(check_mode=check_mode)
+            in_files.begin(check_mode=check_mode)
 
 
 WAITS = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
@@ -412,13 +369,13 @@ def test_somebody_else_approves_and_goes_on(shop):
 
 def test_an_approval_of_what_does_not_wait_is_refused(shop):
     def refused(words, **options):
-        before = shop.files()
+        before = shop.all()
         with pytest.raises(Refused, match=words):
             shop("approve", owner=ALEX, **options)
-        assert shop.files() == before
+        assert shop.all() == before
 
     refused("no rollout has paused")
-    assert not os.path.exists(shop.path)
+    assert shop.nothing_there()
     begun, _done = paused(shop)
     refused("paused before batch 2, not before batch 3", point="batch", number=3)
     refused("paused before batch 2, not before the switch", point="switch")
@@ -427,7 +384,7 @@ def test_an_approval_of_what_does_not_wait_is_refused(shop):
     again = shop.begin(ALEX)
     refused("its lease is held by alex on c2")
     shop.record(again, event="planned")
-    shop.clock.time += 1000
+    shop.pass_time(1000)
     # Nobody holds it any more, and what was cut off waits for nothing.
     refused("no rollout has paused")
     shop.finish(again)
@@ -453,80 +410,87 @@ def test_another_version_takes_the_place_of_a_paused_one_and_its_approval_is_voi
 def test_who_lost_the_lease_cannot_pause(shop):
     begun = shop.begin()
     shop.begin(ALEX, take_over=True)
-    before = shop.files()
+    before = shop.all()
     with pytest.raises(Refused, match="number 2 is held by alex"):
         shop("pause", id=begun["id"], fence=begun["fence"], **WAITS)
-    assert shop.files() == before
+    assert shop.all() == before
 
 
 def test_check_mode_pauses_and_approves_nothing(shop):
     begun = shop.begin(check_mode=True)
     assert shop("pause", id=begun["id"], fence=begun["fence"], check_mode=True, **WAITS)["changed"]
-    assert not os.path.exists(shop.path)
+    assert shop.nothing_there()
     paused(shop)
-    before = shop.files()
+    before = shop.all()
     assert shop("approve", owner=ALEX, check_mode=True)["waits"]["approved_by"]
-    assert shop.files() == before
+    assert shop.all() == before
 
 
+# Begins whenever it is told to, says how that went, and finishes what it has begun when it is told so.
 BEGINNER = """
 import json, sys
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.keep_journal import ARGUMENT_SPEC, run
+given, number = json.loads(sys.argv[1]), sys.argv[2]
 params = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
-owner = {"name": sys.argv[2], "controller": "c1", "pid": int(sys.argv[2]), "process_started": 1}
-params.update(action="begin", service="shop", path=sys.argv[1], version="2", strategy="rolling", owner=owner)
+owner = {"name": number, "controller": "c1", "pid": int(number), "process_started": 1}
+params.update(given, service="shop", version="2", strategy="rolling", owner=owner)
 print("ready", flush=True)
-sys.stdin.readline()
-try:
-    print("won", run(params, False, Clock())["fence"])
-except Refused as error:
-    print("lost", error.facts["holder"]["owner"]["name"])
+for line in sys.stdin:
+    if line == "begin\\n":
+        try:
+            begun = run(dict(params, action="begin"), False, Clock())
+            print("won", begun["fence"], flush=True)
+        except Refused as error:
+            assert error.message.startswith("The lease of service shop is held by %s on c1" % error.facts["holder"]["owner"]["name"])
+            print("lost", error.facts["holder"]["owner"]["name"], flush=True)
+    else:
+        run(dict(params, action="finish", id=begun["id"], fence=begun["fence"], outcome="abandoned"), False, Clock())
+        print("finished", flush=True)
 """
+ROUNDS = 30
 
 
-def test_of_several_processes_at_once_exactly_one_wins(tmp_path):
+def test_of_several_processes_at_once_exactly_one_wins_each_time(shop):
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    path = str(tmp_path / "state")
-    beginners = [
-        subprocess.Popen(
-            [sys.executable, "-c", BEGINNER, path, str(number)], env=environment, text=True,
+    validated = ArgumentSpecValidator(ARGUMENT_SPEC).validate({**shop.given, "action": "read", "service": "shop"})
+    given = json.dumps({name: validated.validated_parameters[name] for name in ("path", "etcd")})
+    numbers = [str(number) for number in range(1, 5)]
+    beginners = {
+        number: subprocess.Popen(
+            [sys.executable, "-c", BEGINNER, given, number], env=environment, text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
-        for number in range(1, 7)
-    ]
+        for number in numbers
+    }
     try:
-        for beginner in beginners:
-            assert beginner.stdout.readline() == "ready\n"
-        for beginner in beginners:
-            beginner.stdin.write("go\n")
-            beginner.stdin.flush()
-        said = [beginner.communicate()[0].split() for beginner in beginners]
+        assert all(beginner.stdout.readline() == "ready\n" for beginner in beginners.values())
+        for fence in range(1, ROUNDS + 1):
+            for beginner in beginners.values():
+                beginner.stdin.write("begin\n")
+            said = {number: beginner.stdout.readline().split() for number, beginner in beginners.items()}
+            (winner,) = (number for number in numbers if said[number] == ["won", str(fence)])
+            assert {number for number in numbers if said[number] == ["lost", winner]} == {*numbers} - {winner}, said
+            beginners[winner].stdin.write("finish\n")
+            assert beginners[winner].stdout.readline() == "finished\n"
     finally:
-        for beginner in beginners:
+        for beginner in beginners.values():
             beginner.kill()
-            beginner.wait()
-    winners = [number for number, words in enumerate(said, 1) if words == ["won", "1"]]
-    assert len(winners) == 1, said
-    assert all(words == ["lost", str(winners[0])] for number, words in enumerate(said, 1) if number != winners[0])
+            beginner.communicate()
 
 
 class Owners(RuleBasedStateMachine):
     """Two owners, interleaved in any way, with time passing: what must always hold."""
 
-    def __init__(self):
+    def __init__(self, shop):
         super().__init__()
-        self.directory = tempfile.mkdtemp()
-        self.shop = Service(self.directory)
+        self.shop = shop
         self.owners = {"kim": KIM, "alex": ALEX}
         self.begun = {}
         self.holder = None
         self.fence = 0
         self.first_seen = {}
-
-    def teardown(self):
-        shutil.rmtree(self.directory)
 
     who = st.sampled_from(["kim", "alex"])
 
@@ -576,7 +540,7 @@ class Owners(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 500, 900]))
     def pass_time(self, seconds):
-        self.shop.clock.time += seconds
+        self.shop.pass_time(seconds)
 
     @invariant()
     def one_holder_and_the_first_observation(self):
@@ -586,8 +550,14 @@ class Owners(RuleBasedStateMachine):
         assert known["lease"]["fence"] == self.fence
         if known["journal"]:
             assert known["journal"]["before"] == self.first_seen
-        assert len([name for name in self.shop.files() if name.endswith(".tmp")]) == 0
+        assert len([name for name in self.shop.all() if name.endswith(".tmp")]) == 0
 
 
-TestOwners = Owners.TestCase
-TestOwners.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+@pytest.mark.parametrize(("name", "examples"), [("files", 40), ("etcd", 15)])
+def test_owners_in_any_order(request, tmp_path_factory, name, examples):
+    def owners():
+        if name == "etcd":
+            return Owners(InEtcd(request.getfixturevalue("etcd")))
+        return Owners(InFiles(tmp_path_factory.mktemp("owners")))
+
+    run_state_machine_as_test(owners, settings=settings(max_examples=examples, stateful_step_count=20, deadline=None))
