@@ -54,18 +54,21 @@ def looked(known: Mapping[str, Any], balancers: Sequence[Mapping[str, Any]]) -> 
     for balancer in balancers:
         name, before = balancer["name"], last.get(balancer["name"], {})
         now: dict[str, Any] = {"name": name}
+        twice = 0  # who was not answered may be among the members' failures as one whose answer broke off, too
         if balancer.get("served"):
             served = ServedGrowth(before.get("served"))
             now["served"] = served.take(balancer["served"])
             piece = (served.requests, served.errors, served.at_most, served.left, served.restarted)
             _add(sums, balancer, USERS, piece)
+            twice = served.unanswered
         counters = {member["name"]: member["counters"] for member in balancer["members"] if member.get("counters")}
         if counters:
             growth = Growth(newcomers=True)
             for reading in [*([before.get("members", {})] if before else []), counters]:
                 growth.take({member: Counter(**counter) for member, counter in reading.items()})
             now["members"] = {member: asdict(growth.last[member]) for member in counters}
-            piece = (growth.counts.requests, growth.counts.errors, growth.counts.errors, 0, growth.restarts > 0)
+            errors = growth.counts.errors
+            piece = (growth.counts.requests, max(0, errors - twice), errors, 0, growth.restarts > 0)
             _add(sums, balancer, MEMBERS, piece)
         if not any((name, of) in sums for of in (USERS, MEMBERS, NOTHING)):
             _add(sums, {"name": name, "capabilities": {"uncounted": "everything"}}, NOTHING, (0, 0, 0, 0, False))

@@ -15,13 +15,14 @@ class ServedGrowth:
 
     :param before: `_domain.counters.Served` as a dictionary, as :meth:`take` returned it; None where this is the first look.
     :ivar requests, left: by how much they grew.
+    :ivar unanswered: by how much those grew to whom nothing was said.
     :ivar errors, at_most: failures, the fewest and the most that there can have been: who was not answered may be among those whose
         answer broke off, or not.
     :ivar restarted: whether the counting has begun anew; what it has counted before this look is lost then.
     """
 
     def __init__(self, before: Mapping[str, Any] | None) -> None:
-        self.requests = self.errors = self.at_most = self.left = 0
+        self.requests = self.errors = self.at_most = self.unanswered = self.left = 0
         self.restarted = False
         self._before = before
 
@@ -37,5 +38,5 @@ class ServedGrowth:
         more = {kind: last[kind] - self._before[kind] for kind in KINDS}
         self.errors = more["errors"] + max(more["broken"], more["unanswered"])
         self.at_most = more["errors"] + more["broken"] + more["unanswered"]
-        self.requests, self.left = max(more["requests"], self.errors), more["left"]
+        self.requests, self.unanswered, self.left = max(more["requests"], self.errors), more["unanswered"], more["left"]
         return {**last, "since": now["since"]}

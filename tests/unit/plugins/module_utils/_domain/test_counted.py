@@ -90,6 +90,8 @@ def test_what_users_got_is_what_is_compared():
 def test_what_may_have_been_counted_twice_is_told_as_from_and_to():
     looks = [users(lb=(10, 0, 0, 0, 0)), users(lb=(20, 1, 2, 0, 0)), users(lb=(30, 1, 2, 3, 0)), users(lb=(40, 1, 4, 4, 0))]
     assert told_of("users", grown(looks)) == [(30, 8, 9, False)]
+    members = grown([users(lb=(0, 0, 0, 0, 0), members=[(0, 0)]), users(lb=(9, 0, 2, 1, 0), members=[(9, 4)])])
+    assert told_of("members", members) == [(9, 3, 4, False)]
     assert "that 8 to 9 of the 30 requests" in compared(grown(looks), None)["said"]
 
 
