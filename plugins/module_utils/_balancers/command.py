@@ -18,7 +18,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DOWN, STARTING, STATES, UNKNOWN, UP, Change, Member
 from . import programs
@@ -26,6 +26,7 @@ from .base import Balancer
 from .declaration import Capabilities
 
 HEALTH = (UP, DOWN, STARTING, UNKNOWN)
+KINDS = ("requests", "errors", "broken", "unanswered", "left")  # of what users got
 NO_WEIGHT = 1  # of members that have none
 
 
@@ -56,6 +57,7 @@ class Command(Balancer):
                 fresh_health="fresh_health" in can,
                 survives_reload="survives_reload" in can,
                 counters=bool(self._counters),
+                served=bool(self._counters),
             ),
         )
         for option in ("read", "write"):
@@ -118,6 +120,22 @@ class Command(Balancer):
                 name: Counters(_count(row, "requests", name), _count(row, "errors", name), since)
                 for name, row in rows.items()
             }
+        except NotAsAgreed as error:
+            raise self._stranger(self._counters, error) from None
+
+    def served(self, pool: str) -> Served | None:
+        if not self._counters:
+            return super().served(pool)
+        self.members(pool)  # by which a pool that there is not is told
+        answer = self._ask(self._counters, {"pool": pool})
+        row = answer.get("served")
+        try:
+            if row is None:
+                return None
+            if not isinstance(row, dict):
+                raise NotAsAgreed("`served` is no object")
+            since = _text(answer, "since", "the answer")
+            return Served(since=since, **{kind: _count(row, kind, "`served`") for kind in KINDS})
         except NotAsAgreed as error:
             raise self._stranger(self._counters, error) from None
 

@@ -424,7 +424,8 @@ DECLARED = (
             ),
             "counters": Option(
                 (
-                    "Program, with its arguments, that prints how many requests each member was given and how many it failed.",
+                    "Program, with its arguments, that prints how many requests each member was given and how many it failed,",
+                    "and, if it can, what users got of the pool.",
                     "Without it nobody counts.",
                 ),
                 type="list",
@@ -449,6 +450,7 @@ DECLARED = (
         verified="the programs in examples/command, in front of a real HAProxy",
         remarks={
             "counters": "yes with `counters`",
+            "served": "yes with `counters`, if the program tells it",
             "sticky_drain": "yes where `can` says so",
             "in_flight": "yes with `in_flight`",
             "weight_range": "as `weights` says",
