@@ -128,14 +128,8 @@ class Command(Balancer):
             return super().served(pool)
         self.members(pool)  # by which a pool that there is not is told
         answer = self._ask(self._counters, {"pool": pool})
-        row = answer.get("served")
         try:
-            if row is None:
-                return None
-            if not isinstance(row, dict):
-                raise NotAsAgreed("`served` is no object")
-            since = _text(answer, "since", "the answer")
-            return Served(since=since, **{kind: _count(row, kind, "`served`") for kind in KINDS})
+            return served_in(answer)
         except NotAsAgreed as error:
             raise self._stranger(self._counters, error) from None
 
@@ -198,6 +192,19 @@ def members_in(answer: dict[str, Any], can: Capabilities) -> list[Member]:
     if twice:
         raise NotAsAgreed(f"`members` has several called {', '.join(twice)}")
     return members
+
+
+def served_in(answer: dict[str, Any]) -> Served | None:
+    """What users got, in what the program for counters printed; None where it does not tell.
+
+    :raises NotAsAgreed: naming what is wrong.
+    """
+    row = answer.get("served")
+    if row is None:
+        return None
+    if not isinstance(row, dict):
+        raise NotAsAgreed("`served` is no object")
+    return Served(since=_text(answer, "since", "the answer"), **{kind: _count(row, kind, "`served`") for kind in KINDS})
 
 
 def _member(row: dict[str, Any], can: Capabilities) -> Member:
