@@ -25,6 +25,7 @@ COLUMNS = {
     "survives_reload": "survives restart",
     "clean_writes": "clean",
     "counters": "counters",
+    "served": "what users got",
 }
 
 

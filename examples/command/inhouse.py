@@ -72,6 +72,10 @@ class Balancer:
         statistics = {row["svname"]: row for row in table}
         return [{**statistics.get(state["srv_name"], {}), **state} for state in states]
 
+    def backend(self, server: dict[str, str]) -> dict[str, str]:
+        """Statistics of the pool that a server is of, as a whole."""
+        return next(csv.DictReader(io.StringIO(self.ask(f"show stat #{server['be_id']} 2 -1").lstrip("# "))))
+
     def pools(self) -> list[str]:
         """The pools there are."""
         return [name for name in self.ask("show backend").split() if name not in ("#", "name")]
@@ -117,14 +121,22 @@ def in_flight(balancer: Balancer, request: dict) -> dict:
 
 
 def counters(balancer: Balancer, request: dict) -> dict:
-    """Attempts made at each member, and those that failed: answered with 5xx, broken off, or not at all."""
-    about = balancer.about()
+    """Attempts made at each member, and those that failed: answered with 5xx, broken off, or not at all; and what users got."""
+    about, servers = balancer.about(), balancer.servers(request["pool"]) or []
+    columns = ("stot", "scur", "req_tot", "hrsp_5xx", "srv_abrt", "cli_abrt", "econ")
     found = {}
-    for server in balancer.servers(request["pool"]) or []:
-        row = {key: int(server.get(key) or 0) for key in ("stot", "scur", "req_tot", "hrsp_5xx", "srv_abrt", "econ")}
+    for server in servers:
+        row = {key: int(server.get(key) or 0) for key in columns}
         unanswered = max(row["econ"], row["stot"] - row["scur"] - row["req_tot"])
         found[server["srv_name"]] = {"requests": row["stot"], "errors": row["hrsp_5xx"] + row["srv_abrt"] + unanswered}
-    return {"since": f"{about.get('Pid')} {about.get('Start_time_sec')}", "members": found}
+    answer = {"since": f"{about.get('Pid')} {about.get('Start_time_sec')}", "members": found}
+    if servers:
+        # Each request once, whatever was tried for it, and with those that no server was found for.
+        row = {key: int(value) if value.isdecimal() else 0 for key, value in balancer.backend(servers[0]).items() if key in columns}
+        unanswered = max(0, row["stot"] - row["scur"] - row["req_tot"])
+        failed = {"errors": row["hrsp_5xx"], "broken": row["srv_abrt"], "unanswered": unanswered}
+        answer["served"] = {"requests": row["req_tot"] + unanswered, "left": row["cli_abrt"], **failed}
+    return answer
 
 
 def write(balancer: Balancer, request: dict) -> dict:

@@ -144,13 +144,17 @@ class Fleet:
         until(self.socket.exists, "HAProxy does not come up, see build/demo/fleet/haproxy.log")
         return subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stdout.split()[2].split("-")[0]
 
-    def start_load(self, name: str, requests: int, seconds: float, rate: float = RATE) -> None:
-        """Start clients through the balancer; see `finish_load`."""
+    def start_load(self, name: str, requests: int, seconds: float, rate: float = RATE, clients: str = "") -> None:
+        """Start clients through the balancer; see `finish_load`.
+
+        :param clients: of which kinds, as the load's option takes them; some of all kinds when it is empty.
+        """
         self.load_files = {kind: self.run / f"load-{name}.{kind}" for kind in ("stop", "samples", "summary")}
         command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{self.port}"]
         command += ["--requests", str(max(4 * requests, 100_000)), "--rate", str(rate)]
         command += ["--at-least", str(requests), "--seconds", str(seconds), "--stop-file", str(self.load_files["stop"])]
         command += ["--samples", str(self.load_files["samples"]), "--summary", str(self.load_files["summary"])]
+        command += ["--clients", clients] if clients else []
         self.load = subprocess.Popen(command, cwd=SUPPORT, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def finish_load(self, window: tuple[float, float]) -> dict[str, Any]:

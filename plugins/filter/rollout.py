@@ -9,6 +9,7 @@ import json
 import time
 from typing import Any, Callable, Mapping
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Provider
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS, problems
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import (
     canary,
@@ -331,11 +332,14 @@ def rollout_course_switched(hosts: list[str], hostvars: Mapping[str, Any], undo:
 
 
 def rollout_counting(balancers: list[Mapping[str, Any]]) -> bool:
-    """Whether all of them count what the members fail."""
-    return all(
-        entry.get("counters") or (entry.get("provider") in PROVIDERS and PROVIDERS[entry["provider"]].capabilities.counters)
-        for entry in balancers
-    )
+    """Whether all of them count what fails, at their members or for users."""
+    return all(entry.get("provider") in PROVIDERS and _counts(PROVIDERS[entry["provider"]], entry) for entry in balancers)
+
+
+def _counts(provider: Provider, entry: Mapping[str, Any]) -> bool:
+    if provider.counts_with:
+        return bool(entry.get(provider.counts_with))
+    return provider.capabilities.counters or provider.capabilities.served
 
 
 def rollout_counted(balancers: list[dict[str, Any]], hostvars: Mapping[str, Any]) -> dict[str, Any]:

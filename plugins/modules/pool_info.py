@@ -25,8 +25,8 @@ attributes:
 options:
   counters:
     description:
-      - Whether to return what each balancer has counted of each member, C(counters) in RV(balancers).
-      - A balancer that does not count is refused.
+      - Whether to return what each balancer has counted of each member and of what users got, C(counters) and C(served) in RV(balancers).
+      - A balancer that counts neither is refused.
     type: bool
     default: false
 seealso:
@@ -90,6 +90,7 @@ balancers:
           A failure is an answer of status 5xx, one that breaks off, and none at all. What a retry saved elsewhere is one too.
           C(errors) may fall by as many as there are answers being sent; C(requests) never falls without a new C(since), unless
           somebody has cleared the counters.
+          With some balancers the same failure may be counted twice; see U(https://github.com/zero-downtime/deploy/blob/main/docs/balancers.md).
       type: list
       elements: dict
       sample:
@@ -101,6 +102,16 @@ balancers:
           in_flight: 3
           checked: true
           last_check: L7OK 200
+    served:
+      description:
+        - With O(counters=true), what users got of the pool, each request once, however often the balancer tried it.
+          Null where this balancer does not tell.
+        - C(requests) have ended. C(errors) were answered with 5xx, by a member or by the balancer, the answers of C(broken) broke off,
+          and the connections of C(unanswered) were closed without an answer. Where both of the latter grow, some may be in both.
+          C(left) are clients that did not wait for the whole answer. C(since) is another one when the counting has begun anew.
+      returned: with O(counters=true)
+      type: dict
+      sample: {requests: 24518, errors: 3, broken: 1, unanswered: 0, left: 2, since: "4711 1767225600"}
 states:
   description: State and weight of each member by balancer, for O(zero_downtime.deploy.pool_member#module:before).
   returned: success

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import NotApplied, Refused
 from .._domain.members import Change, Member
 from .declaration import Capabilities
@@ -93,6 +93,10 @@ class Balancer(ABC):
     def counters(self, pool: str) -> dict[str, Counters]:
         """What has been counted of each member, by name; nothing of a member that the balancer has no counters of at the moment."""
         raise self._cannot("count the requests of each member, and those that failed")
+
+    def served(self, pool: str) -> Served | None:
+        """What users got of the pool; None where this one does not count it as it is configured."""
+        raise self._cannot("count what users got of a pool")
 
     def check_written(self, pool: str, changes: list[Change], members: list[Member], reasons: str) -> None:
         """Hold what was written against what was read back.

@@ -18,7 +18,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DOWN, STARTING, STATES, UNKNOWN, UP, Change, Member
 from . import programs
@@ -26,6 +26,7 @@ from .base import Balancer
 from .declaration import Capabilities
 
 HEALTH = (UP, DOWN, STARTING, UNKNOWN)
+KINDS = ("requests", "errors", "broken", "unanswered", "left")  # of what users got
 NO_WEIGHT = 1  # of members that have none
 
 
@@ -56,6 +57,7 @@ class Command(Balancer):
                 fresh_health="fresh_health" in can,
                 survives_reload="survives_reload" in can,
                 counters=bool(self._counters),
+                served=bool(self._counters),
             ),
         )
         for option in ("read", "write"):
@@ -121,6 +123,16 @@ class Command(Balancer):
         except NotAsAgreed as error:
             raise self._stranger(self._counters, error) from None
 
+    def served(self, pool: str) -> Served | None:
+        if not self._counters:
+            return super().served(pool)
+        self.members(pool)  # by which a pool that there is not is told
+        answer = self._ask(self._counters, {"pool": pool})
+        try:
+            return served_in(answer)
+        except NotAsAgreed as error:
+            raise self._stranger(self._counters, error) from None
+
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         request: dict[str, Any] = {"pool": pool, "changes": [_as_agreed(change) for change in changes]}
         if distrust:
@@ -180,6 +192,19 @@ def members_in(answer: dict[str, Any], can: Capabilities) -> list[Member]:
     if twice:
         raise NotAsAgreed(f"`members` has several called {', '.join(twice)}")
     return members
+
+
+def served_in(answer: dict[str, Any]) -> Served | None:
+    """What users got, in what the program for counters printed; None where it does not tell.
+
+    :raises NotAsAgreed: naming what is wrong.
+    """
+    row = answer.get("served")
+    if row is None:
+        return None
+    if not isinstance(row, dict):
+        raise NotAsAgreed("`served` is no object")
+    return Served(since=_text(answer, "since", "the answer"), **{kind: _count(row, kind, "`served`") for kind in KINDS})
 
 
 def _member(row: dict[str, Any], can: Capabilities) -> Member:

@@ -25,6 +25,8 @@ class Capabilities:
     :param returns_by_check: its health check alone lets a member in again, so that one is enabled first and seen healthy then.
     :param clean_writes: no client notices a write.
     :param counters: it counts the requests of each member, and those that failed.
+    :param served: it counts what users got of a pool, each request once.
+    :param uncounted: failures that its counters leave out, in words.
     """
 
     sticky_drain: bool = False
@@ -39,6 +41,8 @@ class Capabilities:
     returns_by_check: bool = False
     clean_writes: bool = True
     counters: bool = False
+    served: bool = False
+    uncounted: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For a task's result."""
@@ -79,6 +83,7 @@ class Provider:
     :param driver: imports and returns the driver's class.  Only the one that is used is loaded, on hosts as well.
     :param options: by name, beside those that every provider has.
     :param one_of: groups of options of which exactly one is given.
+    :param counts_with: the option without which it counts nothing; empty where it needs none.
     :param verified: what it was tried against, in words.
     :param remarks: a capability's name to what a user should know of it, for the table in the README.
     """
@@ -89,5 +94,6 @@ class Provider:
     capabilities: Capabilities
     options: Dict[str, Option] = field(default_factory=dict)
     one_of: Tuple[Tuple[str, ...], ...] = ()
+    counts_with: str = ""
     verified: str = ""
     remarks: Dict[str, str] = field(default_factory=dict)

@@ -99,6 +99,7 @@ DECLARED = (
             in_flight=True,
             weight_range=(0, 256),
             counters=True,
+            served=True,
             health_readback=True,
             fresh_health=True,
             cut=True,
@@ -129,6 +130,8 @@ DECLARED = (
         one_of=(("socket", "address"),),
         verified="HAProxy 2.6, 2.8 and 3.0",
         remarks={
+            "counters": "in HTTP mode",
+            "served": "in HTTP mode",
             "weight_range": "0 and 100% alone with static algorithms",
             "survives_reload": "yes with `state_file`",
             "membership": "until the next reload",
@@ -229,7 +232,7 @@ DECLARED = (
         one_of=(("url", "socket"),),
         verified="Caddy 2.11",
         remarks={
-            "counters": "Caddy counts requests by handler",
+            "counters": "Caddy counts by kind of handler, and forgets at each write",
             "in_flight": "by address: the same one in another pool counts too",
             "weight_range": "with the policy weighted_round_robin alone, or cookie that falls back to it",
             "health_readback": "it forgets at each write",
@@ -247,6 +250,7 @@ DECLARED = (
             in_flight=True,
             weight_range=(1, 65535),
             counters=True,
+            uncounted="answers that break off",
             health_readback=True,
             fresh_health=True,
             survives_reload=True,
@@ -280,6 +284,8 @@ DECLARED = (
         driver=_traefik,
         capabilities=Capabilities(
             weight_range=(1, 2147483647),
+            served=True,
+            uncounted="answers that break off",
             health_readback=True,
             fresh_health=True,
             survives_reload=True,
@@ -306,14 +312,17 @@ DECLARED = (
                     "Of the metrics for Prometheus, such as C(http://127.0.0.1:8080/metrics), declared as C(metrics.prometheus).",
                     "They alone tell a check that has passed from one that has not begun.",
                     "Without them members can return with C(health: none) alone.",
+                    "With C(metrics.prometheus.addRoutersLabels) they tell what users got as well.",
                     "The name and password are sent there too where host and port are those of O(balancers[].url).",
                 )
             ),
             **HTTP,
         },
+        counts_with="metrics_url",
         verified="Traefik 3.7",
         remarks={
-            "counters": "Traefik counts answers by service",
+            "counters": "Traefik counts nothing by server",
+            "served": "with `metrics_url` and `addRoutersLabels`; an answer that breaks off is not counted at all",
             "in_flight": "Traefik counts no requests by server: `drain_wait`",
             "weight_range": "none with the strategy p2c",
             "fresh_health": "with `metrics_url`",
@@ -415,7 +424,8 @@ DECLARED = (
             ),
             "counters": Option(
                 (
-                    "Program, with its arguments, that prints how many requests each member was given and how many it failed.",
+                    "Program, with its arguments, that prints how many requests each member was given and how many it failed,",
+                    "and, if it can, what users got of the pool.",
                     "Without it nobody counts.",
                 ),
                 type="list",
@@ -436,9 +446,11 @@ DECLARED = (
                 elements="int",
             ),
         },
+        counts_with="counters",
         verified="the programs in examples/command, in front of a real HAProxy",
         remarks={
             "counters": "yes with `counters`",
+            "served": "yes with `counters`, if the program tells it",
             "sticky_drain": "yes where `can` says so",
             "in_flight": "yes with `in_flight`",
             "weight_range": "as `weights` says",
@@ -522,6 +534,7 @@ DECLARED = (
             health_readback=True,
             fresh_health=True,
             counters=True,
+            served=True,
         ),
         options={
             "url": Option("URL of the Data Plane API, version 3, such as V(https://lb1:5555).", required=True),
@@ -531,6 +544,8 @@ DECLARED = (
         },
         verified="a stand-in that answers as the API's published source does, with a real HAProxy behind it; never the API itself",
         remarks={
+            "counters": "in HTTP mode",
+            "served": "in HTTP mode",
             "weight_range": "the API writes no weights at run time; `haproxy` does",
             "fresh_health": "a returning member counts as up for the moment between two requests, for clients that are bound to it alone",
             "membership": "the API adds members whose checks never start (its issue 299)",

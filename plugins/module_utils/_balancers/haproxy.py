@@ -22,13 +22,13 @@ from dataclasses import replace
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
-from .haproxy_counters import COLUMNS, LOOKS, PAUSE, errors, requests
+from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 
 # srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
 # Bit 0x04 only remembers that the configuration said `disabled`.
@@ -44,10 +44,10 @@ WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 IDLE_CONNECTIONS = 30.0  # seconds that connections kept open to an idle member may take to end: 13.7 were seen, on 2.8
 # Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
 LINE = 6000
-SERVERS = 4  # the type of `show stat` that lists servers alone
+BACKEND, SERVERS = 2, 4  # the types of `show stat` that list the backend and the servers alone
 # The columns of `show stat` that are read.
 STAT_COLUMNS = frozenset("pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split())
-COUNTERS = COLUMNS | {"pxname", "svname"}
+COUNTERS = COLUMNS | {"pxname", "svname", "mode"}
 
 
 class RuntimeApi:
@@ -155,8 +155,7 @@ class HAProxy(Balancer):
 
     def version(self) -> str:
         (info,) = self.api.ask("show info")
-        found = re.search(r"^Version: *(\S+)", info, re.MULTILINE)
-        return found.group(1) if found else "unknown"
+        return _version(info)
 
     def running(self) -> tuple[str, float]:
         (info,) = self.api.ask("show info")
@@ -178,15 +177,27 @@ class HAProxy(Balancer):
             ) from None
 
     def counters(self, pool: str) -> dict[str, Counters]:
+        looks, since = self._looks(pool, SERVERS)
+        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+
+    def served(self, pool: str) -> Served | None:
+        looks, since = self._looks(pool, BACKEND)
+        return next((served(rows, since) for rows in looks.values()), None)
+
+    def _looks(self, pool: str, kind: int) -> tuple[dict[str, list[dict[str, int]]], str]:
+        """Several looks at the counters, by the row's name, and since when they count; none of a pool in TCP mode."""
         states, (info,) = self._states(pool), self.api.ask("show info")
         # A number of a process may be another's later.
         since = " ".join(re.findall(r"^(?:Pid|Start_time_sec): *(\d+)", info, re.MULTILINE))
+        if forgets(_version(info)):
+            self.capabilities = replace(self.capabilities, uncounted=FORGETFUL)
         looks: dict[str, list[dict[str, int]]] = {}
         for number in range(LOOKS):
             Clock().sleep(PAUSE if number else 0)
-            for name, row in self._stats(states, COUNTERS).items():
-                looks.setdefault(name, []).append({column: int(row.get(column) or 0) for column in COLUMNS})
-        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+            for name, row in self._stats(states, COUNTERS, kind).items():
+                if speaks_http(row):
+                    looks.setdefault(name, []).append(numbers(row))
+        return looks, since
 
     def _states(self, pool: str) -> list[dict[str, str]]:
         _check_name("pool", pool)
@@ -196,12 +207,12 @@ class HAProxy(Balancer):
         return list(_state_rows(states))
 
     def _stats(
-        self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS
+        self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS, kind: int = SERVERS
     ) -> dict[str, dict[str, str]]:
         # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {SERVERS} -1")
+        (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {kind} -1")
         return {row["svname"]: row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]}
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
@@ -326,6 +337,11 @@ def _answers(text: str) -> list[str]:
             answers.append("\n".join(lines))
             lines = []
     return answers  # lines that no empty one follows are an answer cut short
+
+
+def _version(info: str) -> str:
+    found = re.search(r"^Version: *(\S+)", info, re.MULTILINE)
+    return found.group(1) if found else "unknown"
 
 
 def _state_rows(text: str) -> Iterator[dict[str, str]]:

@@ -18,16 +18,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Any, Callable, Dict
 from urllib.parse import quote
 
 from .._clock import Clock
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
 from .base import Balancer
 from .declaration import Capabilities
-from .haproxy_counters import COLUMNS, LOOKS, PAUSE, errors, requests
+from .haproxy_counters import FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 from .http_api import Answer, HttpApi
 
 SERVICE = "/v3/services/haproxy"
@@ -52,14 +53,18 @@ class HAProxyDataPlane(Balancer):
         return str(api.get("version", "unknown")).lstrip("v") if isinstance(api, dict) else "unknown"
 
     def running(self) -> tuple[str, float]:
+        info = self._info()
+        return str(info["pid"]), float(info["uptime"])
+
+    def _info(self) -> dict[str, Any]:
+        """What HAProxy's process tells of itself, `pid` and `uptime` among it."""
         path = f"{SERVICE}/runtime/info"
         told = self._get(path)
         found = told[0] if isinstance(told, list) and told else told  # one for each process, before
         info = found.get("info") if isinstance(found, dict) else None
-        pid, uptime = (info.get(key) if isinstance(info, dict) else None for key in ("pid", "uptime"))
-        if not isinstance(pid, int) or not isinstance(uptime, int):
+        if not isinstance(info, dict) or not all(isinstance(info.get(key), int) for key in ("pid", "uptime")):
             raise self.api.stranger(f"GET {path}", repr(told))
-        return str(pid), float(uptime)
+        return info
 
     def members(self, pool: str) -> list[Member]:
         servers = self._servers(pool)
@@ -112,15 +117,30 @@ class HAProxyDataPlane(Balancer):
         return servers
 
     def counters(self, pool: str) -> dict[str, Counters]:
+        looks, since = self._looks(pool, lambda: self._mine(pool))
+        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+
+    def served(self, pool: str) -> Served | None:
+        looks, since = self._looks(pool, lambda: self._whole(pool))
+        return next((served(rows, since) for rows in looks.values()), None)
+
+    def _looks(self, pool: str, read: Callable[[], Dict[str, Dict[str, Any]]]) -> tuple[dict[str, list[dict[str, int]]], str]:
+        """Several looks at the counters, by the row's name, and since when they count; none of a pool in TCP mode."""
         self._servers(pool)  # which knows what to say of a pool that there is not
-        since, _seconds = self.running()
+        info = self._info()
+        if forgets(str(info.get("version", ""))):
+            self.capabilities = replace(self.capabilities, uncounted=FORGETFUL)
         looks: dict[str, list[dict[str, int]]] = {}
         for number in range(LOOKS):
             Clock().sleep(PAUSE if number else 0)
-            for name, row in self._mine(pool).items():
-                numbers = {column: row.get(column) for column in COLUMNS}
-                looks.setdefault(name, []).append({key: n if isinstance(n, int) else 0 for key, n in numbers.items()})
-        return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
+            for name, row in read().items():
+                if speaks_http(row):
+                    looks.setdefault(name, []).append(numbers(row))
+        return looks, str(info["pid"])
+
+    def _whole(self, pool: str) -> dict[str, dict[str, Any]]:
+        """The statistics of the backend itself, by its name."""
+        return {row["name"]: row["stats"] for row in self._stats("?type=backend", "backend") if row["name"] == pool}
 
     def _mine(self, pool: str) -> dict[str, dict[str, Any]]:
         """The statistics of a pool's servers, by name."""

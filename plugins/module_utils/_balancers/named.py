@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput
 from .._domain.members import Change, Member
 from .base import Balancer
@@ -65,7 +65,14 @@ class Named(Balancer):
         return self.driver.running()
 
     def counters(self, pool: str) -> dict[str, Counters]:
-        return {self._ours.get(name, name): counted for name, counted in self.driver.counters(pool).items()}
+        counters = self.driver.counters(pool)
+        self.capabilities = self.driver.capabilities
+        return {self._ours.get(name, name): counted for name, counted in counters.items()}
+
+    def served(self, pool: str) -> Served | None:
+        served = self.driver.served(pool)
+        self.capabilities = self.driver.capabilities
+        return served
 
     def _name(self, ours: str) -> str:
         return self._theirs.get(ours, ours)

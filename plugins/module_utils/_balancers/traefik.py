@@ -19,6 +19,9 @@ What is not obvious, each measured on 3.7:
 * A temporary file in the watched folder starts a reload that finds nothing, and the real one then waits for the provider's throttle: two
   seconds each time.  The file is written beside the folder, and renamed into it.
 * Traefik says which configuration runs, not who is still in an old request: see `drain_wait`.
+* Nothing is counted by server.  By service each try of a retry is a request, so that one which was saved is a failure there; by router
+  (``addRoutersLabels``) each request is one, with the status that its client got.  An answer that breaks off is in neither, not even
+  as a request.  A change of the configuration keeps what is counted of a router that stays.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Tuple
 from urllib.parse import quote, urlsplit
 
 from .._clock import Clock, Deadline
+from .._domain.counters import Served
 from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
 from .base import Balancer
@@ -39,6 +43,7 @@ from .declaration import Capabilities
 from .http_api import HttpApi
 from .json_edits import dump, inserted, load, part, parts, removed, replaced, space_before, with_items
 from .lock import only_writer
+from .traefik_metrics import checks, served
 
 SERVICES = ("http", "services")
 ROUTERS = ("http", "routers")
@@ -50,9 +55,6 @@ POLL = 0.02  # seconds between two looks at what Traefik runs
 HEALTH = {"UP": UP, "DOWN": DOWN}
 # The strategy that pays no regard to weights.
 UNWEIGHTED = "p2c"
-
-METRIC = re.compile(r"^traefik_service_server_up\{(.*)\} ([01])$", re.MULTILINE)
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 Servers = List[Tuple[str, int]]  # URL and weight of each, as Traefik shows them
 
@@ -192,7 +194,7 @@ class Traefik(Balancer):
             HttpApi("Traefik's metrics", self.timeout, metrics, **_access(options, metrics, url)) if metrics else None
         )
         if not metrics:
-            capabilities = replace(capabilities, fresh_health=False)
+            capabilities = replace(capabilities, fresh_health=False, served=False)
         super().__init__(name, self.file.path, capabilities)
         self._widest = capabilities
 
@@ -203,6 +205,12 @@ class Traefik(Balancer):
     def members(self, pool: str) -> List[Member]:
         # Read anew at each look: somebody else may be writing.
         return self._running(lambda: self._read(pool), Unreachable)
+
+    def served(self, pool: str) -> Served | None:
+        if self.metrics is None:
+            return super().served(pool)
+        self._read(pool)  # which knows what to say of a pool that there is not
+        return served(_page(self.metrics), pool + "@file")
 
     def apply(self, pool: str, changes: List[Change], distrust: bool = False) -> List[Member]:
         with self._only_writer():
@@ -340,7 +348,7 @@ class Traefik(Balancer):
 
     def _members(self, pool: Pool, shown: Dict[str, Dict[str, Any]]) -> List[Member]:
         checked = bool(pool.settings.get("healthCheck"))
-        up_by_check = _last_checks(self.metrics) if checked and self.metrics else {}
+        up_by_check = checks(_page(self.metrics)) if checked and self.metrics else {}
         members = []
         for server in pool.servers:
             statuses = (shown.get(server.service) or {}).get("serverStatus")
@@ -398,21 +406,12 @@ def is_ours(pool: str, service: str) -> bool:
     return service == out(pool) or is_back(pool, service)
 
 
-def _last_checks(metrics: HttpApi) -> Dict[Tuple[str, str], bool]:
-    """Whether the last check of each server passed, by service and URL; nothing of those that have not been checked."""
+def _page(metrics: HttpApi) -> str:
+    """All metrics, in Prometheus's format."""
     answer = metrics.ask("GET", "")
     if answer.status != 200 or "# TYPE" not in answer.text:
         raise metrics.stranger("GET", "%d %s" % (answer.status, answer.text.strip()[:100]))
-    return measured(answer.text)
-
-
-def measured(text: str) -> Dict[Tuple[str, str], bool]:
-    """Whether each server's last check passed, by service and URL, in a page of Prometheus's format."""
-    found = {}
-    for labels, value in METRIC.findall(text):
-        by_name = {name: re.sub(r"\\(.)", r"\1", said) for name, said in LABEL.findall(labels)}
-        found[by_name.get("service", ""), by_name.get("url", "")] = value == "1"
-    return found
+    return answer.text
 
 
 def _health(state: str, status: str, up: bool | None) -> Tuple[str, str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Mapping
 
 from .proportions import Counts
@@ -24,8 +24,16 @@ class Counter:
     since: str = ""
 
     def goes_on_from(self, before: Counter) -> bool:
-        """Whether it is the same count, later."""
-        return self.since == before.since and self.requests >= before.requests and self.errors >= before.errors
+        """Whether it is the same count, later.
+
+        Errors that have become fewer are those of a new count where nothing else would tell; else their number was not yet final, as
+        HAProxy's is not while answers are being sent.
+        """
+        return (
+            self.since == before.since
+            and self.requests >= before.requests
+            and (bool(self.since) or self.errors >= before.errors)
+        )
 
 
 class Growth:
@@ -48,15 +56,22 @@ class Growth:
             return
         for name, counter in counters.items():
             before = self._last.get(name)
-            self._last[name] = counter
             if before is None:
                 before = Counter(0, 0) if self._newcomers else counter
-            elif not counter.goes_on_from(before):
+            elif counter.goes_on_from(before):
+                counter = replace(counter, errors=max(counter.errors, before.errors))
+            else:
                 # What it counted in between cannot be told from what it counted for somebody else.
                 self.restarts += 1
                 before = counter
+            self._last[name] = counter
             self.requests += counter.requests - before.requests
             self.errors += counter.errors - before.errors
+
+    @property
+    def last(self) -> Dict[str, Counter]:
+        """The last reading of each counter, with the most errors that its count has had: what the next growth is measured from."""
+        return dict(self._last or {})
 
     @property
     def counts(self) -> Counts:

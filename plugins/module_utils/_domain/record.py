@@ -43,8 +43,11 @@ _FELT = {
     "latency": {"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}, "late": int, "series": _SERIES,
 }  # fmt: skip
 _COUNTED = {
-    "balancers": [{"name": str, "requests": int, "errors": int, "restarted": bool, "exact": bool}],
-    "requests": int, "errors": int, "agrees": (bool, type(None)), "said": str,
+    "balancers": [{
+        "name": str, "of": ("users", "members", "nothing"), "requests": int, "errors": int, "at_most": int, "left": int,
+        "restarted": bool, "uncounted": str, "exact": bool,
+    }],
+    "requests": int, "errors": int, "at_most": int, "agrees": (bool, type(None)), "said": str,
 }  # fmt: skip
 _MEMBER = {"balancer": str, "member": str, "before": _MAYBE_DICT, "after": _MAYBE_DICT}
 _VERDICT = {"step": int, "verdict": VERDICTS, "why": str, "metrics": [{"name": str, "verdict": VERDICTS, "said": str}]}

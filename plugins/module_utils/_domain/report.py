@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from .counted import MEMBERS, NOTHING, USERS, best
 from .report_series import first_answer, last_answer
 from .report_words import clock, milliseconds, number, plural, share, span
 
@@ -253,15 +254,11 @@ def counts(record: dict[str, Any]) -> list[Count]:
         kind = f"Sampled: {number(felt['rate'])} requests a second of its own"
         found.append(Count("Probe", felt["requests"], felt["failed"], _rate(felt["failed"], felt["requests"]), kind))
     for each in counted["balancers"] if counted else []:
-        kind = "Exact: every request" if each["exact"] else "Not exact: its counters leave some out"
-        if each["restarted"]:
-            kind = "Lower limit: it began to count anew, so this is since then"
-        found.append(
-            Count(each["name"], each["requests"], each["errors"], _rate(each["errors"], each["requests"]), kind)
-        )
-    if counted and len(counted["balancers"]) > 1:
-        all_exact = all(each["exact"] and not each["restarted"] for each in counted["balancers"])
-        kind = "Exact: every request" if all_exact else "As good as the least of them"
+        source = f"{each['name']}{_WHOSE[each['of']]}"
+        found.append(Count(source, each["requests"], each["errors"], _rate(each["errors"], each["requests"]), _worth(each)))
+    told = best(counted["balancers"]) if counted else []
+    if counted and len(told) > 1:
+        kind = _EXACT if all(each["exact"] for each in told) else "As good as the least of them"
         found.append(
             Count(
                 "All balancers",
@@ -272,6 +269,22 @@ def counts(record: dict[str, Any]) -> list[Count]:
             )
         )
     return found
+
+
+_EXACT = "Exact: every request"
+_WHOSE = {USERS: ", users", MEMBERS: ", its members", NOTHING: ""}
+
+
+def _worth(each: dict[str, Any]) -> str:
+    """What a balancer's figures are worth."""
+    if each["of"] == NOTHING:
+        return "Nothing: it does not count as it is configured"
+    if each["exact"]:
+        return _EXACT
+    why = ["it began to count anew"] * each["restarted"]
+    why += [f"it leaves out {each['uncounted']}"] if each["uncounted"] else []
+    most = f"at most {number(each['at_most'])} errors, as some may be counted twice" if each["at_most"] > each["errors"] else ""
+    return "; ".join(filter(None, [f"Lower limit: {' and '.join(why)}" if why else "", f"Not exact: {most}" if most else ""]))
 
 
 def event_said(name: str) -> str:

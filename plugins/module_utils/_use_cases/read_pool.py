@@ -11,7 +11,7 @@ from .._balancers.base import Balancer
 from .._balancers.registry import BALANCER_OPTIONS, PROVIDERS, balancer_names, open_balancer
 from .._clock import Clock
 from .._domain import guard
-from .._domain.counters import Counters
+from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput
 from .together import all_or_none, side_by_side
 
@@ -31,10 +31,12 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
         balancer = open_balancer(entry)
         seen = balancer.members(params["pool"])
         members = [member.as_dict() for member in seen]
+        told: dict[str, Any] = {}
         if params["counters"]:
-            counted = _counters(name, balancer, params["pool"])
+            counted, served = _counters(name, balancer, params["pool"])
             for member in members:
                 member["counters"] = counted[member["name"]].as_dict() if member["name"] in counted else None
+            told["served"] = served.as_dict() if served else None
         return {
             "name": name,
             "provider": balancer.provider,
@@ -43,24 +45,27 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
             "pool": params["pool"],
             "available": guard.available(seen),
             "members": members,
+            **told,
         }
 
     outcomes = side_by_side(list(zip(names, params["balancers"])), read)
     return summed(all_or_none(names, outcomes))
 
 
-def _counters(name: str, balancer: Balancer, pool: str) -> dict[str, Counters]:
-    """What a balancer has counted of each member.
+def _counters(name: str, balancer: Balancer, pool: str) -> tuple[dict[str, Counters], Served | None]:
+    """What a balancer has counted of each member, and of what users got.
 
-    :raises InvalidInput: where it does not count, with the reason.
+    :raises InvalidInput: where it counts neither, with the reason.
     """
-    if not balancer.capabilities.counters:
-        why = PROVIDERS[balancer.provider].remarks.get("counters", "")
+    can = balancer.capabilities
+    if not can.counters and not can.served:
+        remarks = PROVIDERS[balancer.provider].remarks
+        why = "; ".join(remarks[key] for key in ("counters", "served") if key in remarks)
         raise InvalidInput(
-            f"Balancer {name}: provider {balancer.provider} does not count the requests of each member and those that failed"
+            f"Balancer {name}: provider {balancer.provider} does not count the requests of members or users and those that failed"
             f"{f' ({why})' if why else ''}. Leave out `counters`, and take such figures from elsewhere."
         )
-    return balancer.counters(pool)
+    return balancer.counters(pool) if can.counters else {}, balancer.served(pool) if can.served else None
 
 
 def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class App:
 
     It answers every path with its name; ``/hold`` only once :attr:`gate` is open; ``/health`` with 200 while it is
     healthy.  ``broken`` answers 500 to everything, ``kill`` makes its port refuse connections.  ``fault`` is what goes wrong with
-    everything but checks: the connection is closed (`close`) or reset (`reset`) instead of an answer, or amid it (`cut`).
+    everything but checks: the connection is closed (`close`) or reset (`reset`) instead of an answer, or amid it (`cut`), or nothing
+    comes until the gate is open (`hang`).
     """
 
     def __init__(self, name: str) -> None:
@@ -65,7 +66,7 @@ class App:
                     status = 500 if app.broken else 503 if app.is_out else app.health
                 else:
                     app.count()
-                    if self.path == "/hold":
+                    if self.path == "/hold" or app.fault == "hang":
                         app.hold()
                     elif app.fault:
                         self.fail()

@@ -107,6 +107,33 @@ class Load:
                 self.by_member[member] = self.by_member.get(member, 0) + 1
 
 
+class Asking:
+    """One client that counts its failures: answers of 5xx, ones that break off, and none.
+
+    :param keep: whether it keeps its connection open, as long as the balancer does.
+    """
+
+    def __init__(self, port: int, keep: bool, timeout: float = 20) -> None:
+        self.keep = keep
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+
+    def ask(self, times: int, path: str = "/") -> int:
+        """Ask so often; how many failed."""
+        return sum(not self._answered(path) for _each in range(times))
+
+    def _answered(self, path: str) -> bool:
+        try:
+            self.connection.request("GET", path)
+            answer = self.connection.getresponse()
+            answer.read()
+            if not self.keep:
+                self.connection.close()
+            return answer.status < 500
+        except (OSError, http.client.HTTPException):
+            self.connection.close()
+            return False
+
+
 class Bound:
     """One client that keeps its cookie, a new connection for each request."""
 

@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any balancer that counts: what it counts of a member is what its clients saw."""
+"""Any balancer that counts: what it counts of a member, and of what users got, is what its clients saw."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import http.client
 
 import pytest
 
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Bound, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Asking, Bound, Load, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import read, until
 
 COUNTS = pytest.mark.needs("counters", "traffic")
+
+SERVED = pytest.mark.needs("served", "traffic")
 
 
 def counted(rig, name="m1"):
@@ -101,5 +103,99 @@ def test_a_restart_begins_anew_and_says_so(rig):
     assert after["since"] != before["since"] and (after["requests"], after["errors"]) == (0, 0)
 
 
+def served(rig):
+    (balancer,) = read(rig.entry(), counters=True)["balancers"]
+    return balancer["served"]
+
+
+def more(rig, before):
+    """By how much it has grown: requests, and the fewest and the most that failed."""
+    now = served(rig)
+    assert now["since"] == before["since"]
+    one = {key: now[key] - before[key] for key in ("requests", "errors", "broken", "unanswered")}
+    least, most = max(one["broken"], one["unanswered"]), one["broken"] + one["unanswered"]
+    return one["requests"], one["errors"] + least, one["errors"] + most
+
+
+def leaves_out_cut(rig):
+    """Whether the balancer does not count answers that break off, not even as requests."""
+    return "break off" in rig.balancer().capabilities.uncounted
+
+
+@SERVED
+@pytest.mark.parametrize("keep", [False, True], ids=["anew", "kept"])
+@pytest.mark.parametrize("fault", ["500", "close", "reset", "cut", "hang", "refused"])
+def test_what_users_saw_fail_is_what_is_counted(make_rig, apps, fault, keep):
+    rig = make_rig(checked=False, wait=False, patience=0.2)
+    client, before = Asking(rig.port, keep), served(rig)
+    assert client.ask(5) == 0
+    until("so much more", lambda: more(rig, before), lambda seen: seen == (5, 0, 0))
+    before = served(rig)
+    for app in apps.values():
+        if fault == "refused":
+            app.kill()
+        app.broken, app.fault = fault == "500", "" if fault in ("500", "refused") else fault
+    assert client.ask(8) == 8
+    if fault == "cut" and leaves_out_cut(rig):
+        assert more(rig, before) == (0, 0, 0)
+    else:
+        # Who was not answered may have been counted twice: by how much that can be, the two bounds say.
+        requests, least, most = until("eight more", lambda: more(rig, before), lambda seen: seen[0] == 8)
+        assert least == most == 8 or (keep and fault in ("close", "reset") and least == 8)
+    for app in apps.values():
+        app.broken, app.fault = False, ""
+        app.gate.set()
+        if fault == "refused":
+            app.start()
+    before = served(rig)
+    assert client.ask(5) == 0
+    until("so much more", lambda: more(rig, before), lambda seen: seen == (5, 0, 0))
+
+
+@SERVED
+def test_what_a_retry_saved_is_no_failure_of_users(make_rig, apps):
+    rig = make_rig(checked=False, wait=False)
+    before = served(rig)
+    apps["m1"].kill()
+    assert Asking(rig.port, keep=False).ask(12) == 0
+    until("so much more", lambda: more(rig, before), lambda seen: seen == (12, 0, 0))
+
+
+@SERVED
+def test_many_users_whose_members_die_and_come_back(make_rig, apps):
+    rig = make_rig(checked=False, wait=False, forgiving=False)
+    before = served(rig)
+    with Load(rig.port) as load:
+        for app in apps.values():
+            load.everybody_again()
+            app.kill()
+            load.everybody_again()
+            app.start()
+        apps["m2"].fault = "cut"
+        load.everybody_again()
+        apps["m2"].fault = ""
+        load.everybody_again()
+    failed = len(load.failures)
+    assert failed > 10
+    if leaves_out_cut(rig):
+        requests, least, most = more(rig, before)
+        left_out = load.requests - requests
+        assert 0 < left_out < failed and least == most == failed - left_out
+    else:
+        requests, least, most = until("all of them", lambda: more(rig, before), lambda seen: seen[0] == load.requests)
+        assert least <= failed <= most
+
+
+@SERVED
+def test_a_restart_begins_what_users_got_anew_and_says_so(rig):
+    Asking(rig.port, keep=False).ask(3)
+    before = served(rig)
+    rig.restart()
+    rig.all_up()
+    after = served(rig)
+    assert after["since"] != before["since"] and after["requests"] == 0
+
+
 def test_nothing_is_counted_unless_it_is_asked_for(rig):
-    assert all("counters" not in member for member in read(rig.entry())["balancers"][0]["members"])
+    (balancer,) = read(rig.entry())["balancers"]
+    assert "served" not in balancer and all("counters" not in member for member in balancer["members"])

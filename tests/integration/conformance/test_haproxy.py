@@ -17,7 +17,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Asking, Bound, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.impostor import impostor
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
     POOL,
@@ -53,6 +53,40 @@ def test_a_pool_whose_name_is_a_number(make_haproxy, apps):
 def test_a_pool_without_members(make_haproxy):
     rig = make_haproxy(more={"extra": "backend empty\n"})
     assert read(rig.entry(), pool="empty")["balancers"][0]["members"] == []
+
+
+def got(rig, pool=POOL):
+    """What users got: requests, errors, and who left."""
+    (balancer,) = read(rig.entry(), pool=pool, counters=True)["balancers"]
+    return balancer["served"] and tuple(balancer["served"][kind] for kind in ("requests", "errors", "left"))
+
+
+def test_whom_haproxy_itself_turned_away_has_failed_too(make_haproxy, apps):
+    only = {"members": {"m1": apps["m1"].port}, "checked": False, "wait": False}
+    rig = make_haproxy(**only, more={"server_options": {"m1": "maxconn 1"}, "extra": "    timeout queue 200ms\n"})
+    held = Aside(lambda: Asking(rig.port, keep=False).ask(1, "/hold"))
+    until("one is under way", lambda: apps["m1"].holding == 1)
+    assert Asking(rig.port, keep=False).ask(3) == 3  # they wait in the queue, and no member ever sees them
+    apps["m1"].gate.set()
+    assert held.ended().result == 0
+    until("they are counted", lambda: got(rig), lambda seen: seen == (4, 3, 0))
+    rig.ask("set server app/m1 state maint")
+    assert Asking(rig.port, keep=True).ask(3) == 3  # there is no member left
+    until("they are counted", lambda: got(rig), lambda seen: seen == (7, 6, 0))
+    (balancer,) = read(rig.entry(), counters=True)["balancers"]
+    assert balancer["members"][0]["counters"]["errors"] == 0
+
+
+def test_clients_that_leave_are_told_apart(make_haproxy, apps):
+    rig = make_haproxy(checked=False, wait=False, more={"defaults": "option abortonclose"})
+    assert Asking(rig.port, keep=False, timeout=0.2).ask(2, "/hold") == 2
+    until("they are counted", lambda: got(rig), lambda seen: seen == (2, 0, 2))
+
+
+def test_connections_are_no_requests(make_haproxy, apps):
+    rig = make_haproxy(more={"extra": f"backend raw\n    mode tcp\n    server m1 127.0.0.1:{apps['m1'].port}\n"})
+    (balancer,) = read(rig.entry(), pool="raw", counters=True)["balancers"]
+    assert balancer["served"] is None and balancer["members"][0]["counters"] is None
 
 
 def test_what_a_retry_saved_is_counted_where_it_failed(make_haproxy, apps):

@@ -51,9 +51,9 @@ def test_no_members_added_or_removed(rig):
         set_pool(rig.entry(), ["m9"], state="enabled", addresses={"m9": "127.0.0.1:9"})
 
 
-@pytest.mark.needs("not_counters")
+@pytest.mark.needs("not_counters", "not_served")
 def test_no_counters(rig):
-    with pytest.raises(InvalidInput, match=r"provider .* does not count the requests of each member .*Leave out `counters`"):
+    with pytest.raises(InvalidInput, match=r"provider .* does not count the requests of members or users .*Leave out `counters`"):
         read(rig.entry(), counters=True)
 
 

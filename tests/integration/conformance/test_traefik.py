@@ -23,7 +23,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, Load
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Asking, Bound, Load
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
 
 OUT = "app.zero_downtime-out"
@@ -63,6 +63,33 @@ def test_the_file_is_as_before_when_all_have_returned(traefik):
     set_pool(traefik.entry(), ["m2", "m3"], state="enabled")
     set_pool(traefik.entry(), ["m1"], state="enabled")
     assert traefik.file.read_bytes() == before
+
+
+def got(rig):
+    """What users got: requests, errors, and who left."""
+    (balancer,) = read(rig.entry(), counters=True)["balancers"]
+    return balancer["served"] and tuple(balancer["served"][kind] for kind in ("requests", "errors", "left"))
+
+
+@pytest.mark.needs("served")
+def test_clients_that_leave_are_told_apart_and_a_change_forgets_nobody(make_traefik):
+    rig = make_traefik(checked=False, wait=False)
+    assert Asking(rig.port, keep=False, timeout=0.2).ask(2, "/hold") == 2
+    until("they are counted", lambda: got(rig), lambda seen: seen == (2, 0, 2))
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    assert Asking(rig.port, keep=False).ask(3) == 0
+    until("they are counted, too", lambda: got(rig), lambda seen: seen == (5, 0, 2))
+    # Nobody is left, and Traefik answers by itself.
+    set_pool(rig.entry(), ["m2", "m3", "m4"], state="disabled", min_available=0)
+    assert Asking(rig.port, keep=False).ask(3) == 3
+    until("they are counted, too", lambda: got(rig), lambda seen: seen == (8, 3, 2))
+
+
+@pytest.mark.needs("served")
+def test_without_routers_in_its_metrics_it_does_not_tell(make_traefik):
+    rig = make_traefik(more={"extra": {"metrics": {"prometheus": {}}}})
+    Asking(rig.port, keep=False).ask(1)
+    until("the request is in the metrics", lambda: got(rig) is None)
 
 
 def test_what_a_person_wrote_and_its_owner_and_mode_stay(traefik, apps):

@@ -214,6 +214,12 @@ class Shop:
                 pass
         instance.stop(self.top / host)
 
+    def bring_back(self, host):
+        """Start again, with the release that it had, an instance that was killed, and wait until HAProxy sends it requests."""
+        instance.start(self.top / host, str(self.fleet.ports[host]), host)
+        server = f"shop,{host},"
+        fleet.until(lambda: any(server in row and ",UP," in row for row in self.ask("show stat").splitlines()), f"{host} does not come up")
+
     def ask(self, command):
         """HAProxy's answer to a runtime command."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
@@ -322,16 +328,17 @@ class Shop:
         return self.play("zero_downtime.deploy.promote", *words, rollout_hosts=hosts, **variables)
 
     @contextmanager
-    def under_load(self, rate=RATE, least=500):
+    def under_load(self, rate=RATE, least=500, clients=""):
         """Mixed clients through the balancer while the block runs; yields a dictionary that is their report when it has ended.
 
         :param rate: at most so many requests a second.
         :param least: at least so many requests.
+        :param clients: of which kinds, as the load's option takes them.
         """
         name = f"{self.directory.name}-{len(list(self.directory.glob('run-*')))}"
         report = {}
         began = time.time()
-        self.fleet.start_load(name, least, LONGEST, rate)
+        self.fleet.start_load(name, least, LONGEST, rate, clients)
         try:
             fleet.until(self.fleet.load_files["samples"].exists, "the load does not begin")
             yield report

@@ -139,13 +139,13 @@ def members(
 
 def counted(requests: int, errors: int, said: str, agrees: bool | None = True) -> dict[str, Any]:
     """What two balancers have counted, half each."""
-    half = requests // 2
+    half, sure = requests // 2, {"left": 0, "restarted": False, "uncounted": "", "exact": True}
     return {
         "balancers": [
-            {"name": "lb1", "requests": half, "errors": errors, "restarted": False, "exact": True},
-            {"name": "lb2", "requests": requests - half, "errors": 0, "restarted": False, "exact": True},
+            {"name": "lb1", "of": "users", "requests": half, "errors": errors, "at_most": errors, **sure},
+            {"name": "lb2", "of": "users", "requests": requests - half, "errors": 0, "at_most": 0, **sure},
         ],
-        "requests": requests, "errors": errors, "agrees": agrees, "said": said,
+        "requests": requests, "errors": errors, "at_most": errors, "agrees": agrees, "said": said,
     }  # fmt: skip
 
 
@@ -282,7 +282,8 @@ def canary() -> dict[str, Any]:
         [["app1"], hosts[1:]], strategy="canary", decided=decided, undone=told.now, verdicts=verdicts, felt=probe,
         members=members(hosts, balancers=("lb1",)), failures={"app1": "the judge says fail in step 2: " + metric},
         counted={**counted(9_120, 31, "The balancers counted 31 errors among 9,120 requests; lb1 began to count anew.", None),
-                 "balancers": [{"name": "lb1", "requests": 9_120, "errors": 31, "restarted": True, "exact": False}]},
+                 "balancers": [{"name": "lb1", "of": "members", "requests": 9_120, "errors": 31, "at_most": 31, "left": 0,
+                                "restarted": True, "uncounted": "", "exact": False}]},
     )  # fmt: skip
 
 

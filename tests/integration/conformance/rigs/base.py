@@ -80,6 +80,7 @@ class Settings:
     :param checked: whether members are checked at all.
     :param forgiving: whether the balancer tries another member when one does not answer.
     :param path: what the balancer's check asks for, if the provider's rig lets that be chosen.
+    :param patience: seconds that the balancer waits for a member to answer.
     :param static: whether the pool spreads its traffic in a way that knows no weights in between, if the provider has one.
     """
 
@@ -90,6 +91,7 @@ class Settings:
     checked: bool = True
     forgiving: bool = True
     path: str = "/health"
+    patience: float = 60
     static: bool = False
 
 

@@ -35,6 +35,7 @@ class HAProxyRig(Rig):
 
     :param server_options: more words for a member's server line.
     :param extra: more sections for the configuration.
+    :param defaults: one more line for its section `defaults`.
     """
 
     refusal = "Permission denied.*level admin"
@@ -46,12 +47,13 @@ class HAProxyRig(Rig):
         settings: Settings,
         server_options: dict[str, str] | None = None,
         extra: str = "",
+        defaults: str = "",
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         # Measured: 3.0 misses some of the answers that break off, earlier ones none.
         self.counts_cut = "some" if binary.endswith("haproxy-3.0") else "all"
-        self.binary, self.server_options, self.extra = binary, server_options or {}, extra
+        self.binary, self.server_options, self.extra, self.defaults = binary, server_options or {}, extra, defaults
         self.socket, self.operator_socket = directory / "admin.sock", directory / "operator.sock"
         # Inherited, so that no other process can take the ports between their choice and their use.
         self._front, self._api = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
@@ -139,10 +141,11 @@ defaults
     timeout connect 2s
     timeout check 2s
     timeout client 60s
-    timeout server 60s
+    timeout server {settings.patience * 1000:.0f}ms
     timeout queue 5s
     option httpchk GET /health
     default-server weight 100
+    {self.defaults}
 # The backend's own name, on purpose: that is allowed, and common.
 frontend {POOL}
     bind fd@{self._front.fileno()}

@@ -35,7 +35,7 @@ def rigs() -> dict[str, Maker]:
     for label, path in found("traefik").items():
         makers[f"traefik-{label}"] = Maker(partial(TraefikRig, path), can)
         makers[f"traefik-{label}-unmetered"] = Maker(
-            partial(TraefikRig, path, metered=False), replace(can, fresh_health=False)
+            partial(TraefikRig, path, metered=False), replace(can, fresh_health=False, served=False)
         )
     return makers
 
@@ -80,7 +80,9 @@ class TraefikRig(Rig):
             # One failure takes a server down and one pass brings it up: there is no rise and fall.
             interval = f"{self.settings.interval * 1000:.0f}ms"
             balancer["healthCheck"] = {"path": "/health", "interval": interval, "timeout": "2s"}
-        return {"http": {"services": {POOL: {"loadBalancer": balancer}}}}
+        balancer["serversTransport"] = "patient"
+        waits = {"forwardingTimeouts": {"responseHeaderTimeout": f"{self.settings.patience * 1000:.0f}ms"}}
+        return {"http": {"services": {POOL: {"loadBalancer": balancer}}, "serversTransports": {"patient": waits}}}
 
     def start(self) -> None:
         retry = {"retry": {"retry": {"attempts": 4, "initialInterval": "10ms"}}}
@@ -102,7 +104,7 @@ class TraefikRig(Rig):
             },
             "log": {"level": "INFO", "noColor": True},
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-            **({"metrics": {"prometheus": {}}} if self.metered else {}),
+            **({"metrics": {"prometheus": {"addRoutersLabels": True}}} if self.metered else {}),
             **self.extra,
         }
         static = self.directory / "conf" / "traefik.yml"

@@ -289,3 +289,19 @@ def test_all_of_the_traffic_for_one_colour():
         "blue": {"members": ["a"], "share": 0},
         "green": {"members": ["b"], "share": 100},
     }
+
+
+@pytest.mark.parametrize(
+    ("entry", "counts"),
+    [
+        ({"provider": "haproxy"}, True),
+        ({"provider": "nginx"}, False),
+        ({"provider": "traefik", "metrics_url": "http://lb1:8080/metrics"}, True),
+        ({"provider": "traefik"}, False),
+        ({"provider": "command", "counters": ["count"]}, True),
+        ({"provider": "command"}, False),
+        ({"provider": "nothing like that"}, False),
+    ],
+)
+def test_who_counts(entry, counts):
+    assert rollout.rollout_counting([{"provider": "haproxy"}, entry]) is counts

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import command, programs
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.counters import Served
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import STATES
 
@@ -51,6 +52,22 @@ def test_what_is_as_agreed_is_taken_word_for_word(rows):
         )
         assert member.checked is row.get("checked", True)
         assert member.health == (row["health"] if member.checked else "unknown")
+
+
+GOT = {"requests": 9, "errors": 1, "broken": 0, "unanswered": 2, "left": 3}
+
+
+def test_what_users_got_is_taken_as_told_or_not_told():
+    assert command.served_in({"since": "a", "served": GOT}) == Served(since="a", **GOT)
+    assert command.served_in({"since": "a", "members": {}}) is None
+
+
+@pytest.mark.parametrize(
+    "answer", [{"served": [1]}, {"served": {**GOT, "left": -1}}, {"served": {"requests": 9}}, {"since": 7, "served": GOT}]
+)
+def test_what_users_got_is_no_answer_otherwise(answer):
+    with pytest.raises(command.NotAsAgreed, match="`(served|since|left|errors)`"):
+        command.served_in({"since": "a", **answer})
 
 
 @given(ROW, st.sampled_from(["name", "address", "state", "weight", "health", "checked", "last_check"]), JSON)

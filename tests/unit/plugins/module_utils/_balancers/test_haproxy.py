@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy, haproxy_counters
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied
 
@@ -262,3 +262,13 @@ def test_who_leaves_maintenance_distrusted_is_held_down_in_the_same_line():
             "set server app/follows state drain",
         )
     ]
+
+
+@pytest.mark.parametrize(("version", "forgets"), [("2.6.12-1+deb12u2", False), ("2.8.25", False), ("3.0.11-1", True), ("unknown", True)])
+def test_which_versions_leave_some_failures_out(version, forgets):
+    assert haproxy_counters.forgets(version) is forgets
+
+
+def test_a_row_has_numbers_only_and_what_is_missing_is_none_of_them():
+    numbers = haproxy_counters.numbers({"stot": "7", "scur": 2, "hrsp_5xx": "", "svname": "m1"})
+    assert (numbers["stot"], numbers["scur"], numbers["hrsp_5xx"], numbers["econ"]) == (7, 2, 0, 0) and "svname" not in numbers

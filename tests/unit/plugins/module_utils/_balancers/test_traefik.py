@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik, traefik_metrics
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.counters import Served
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
 
 URL = "http://127.0.0.1:8080"
@@ -160,12 +161,32 @@ traefik_service_server_up{service="app@file",url="http://a:1"} 1
 traefik_service_server_up{service="a\\"b}@file",url="http://a:1#2"} 0
 traefik_service_requests_total{service="app@file"} 12
 """
-    assert traefik.measured(text) == {("app@file", "http://a:1"): True, ('a"b}@file', "http://a:1#2"): False}
+    assert traefik_metrics.checks(text) == {("app@file", "http://a:1"): True, ('a"b}@file', "http://a:1#2"): False}
+
+
+STARTED = "process_start_time_seconds 1.79e+09\n"
+
+
+def by_router(count, code="200", service="app@file", router="all@file"):
+    labels = f'code="{code}",method="GET",protocol="http",router="{router}",service="{service}"'
+    return f"traefik_router_requests_total{{{labels}}} {count}\n"
+
+
+def test_what_users_got_is_told_by_router():
+    text = STARTED + by_router(7) + by_router(2, "502") + by_router(1, "503", router="more@file") + by_router(3, "499")
+    text += by_router(9, "500", service="other@file") + 'traefik_service_requests_total{code="502",service="app@file"} 24\n'
+    assert traefik_metrics.served(text, "app@file") == Served(13, 3, 0, 0, 3, "1.79e+09")
+    assert traefik_metrics.served(STARTED, "app@file") == Served(0, 0, 0, 0, 0, "1.79e+09")
+
+
+def test_without_routers_in_the_metrics_nobody_knows():
+    assert traefik_metrics.served(STARTED + 'traefik_service_requests_total{code="502",service="app@file"} 24\n', "app@file") is None
 
 
 @given(st.text())
 def test_metrics_of_anything(text):
-    traefik.measured(text)
+    traefik_metrics.checks(text)
+    traefik_metrics.served(text, "app@file")
 
 
 def test_without_metrics_no_check_is_ever_proved(tmp_path):

@@ -46,6 +46,13 @@ def test_a_counter_that_begins_anew_is_counted_from_there():
     assert grown({"lb": (100, 7, "monday")}, {"lb": (900, 90, "tuesday")}).counts == Counts(0, 0)
 
 
+def test_errors_that_become_fewer_were_not_yet_final_where_a_restart_would_be_told():
+    monday = [{"lb": (*counts, "monday")} for counts in ((10, 0), (20, 5), (30, 3), (40, 6))]
+    assert grown(*monday).counts == Counts(30, 6)
+    growth = grown({"prometheus": (10, 0)}, {"prometheus": (20, 5)}, {"prometheus": (30, 3)}, {"prometheus": (40, 4)})
+    assert growth.counts == Counts(20, 6) and growth.restarts == 1
+
+
 def test_a_counter_that_is_missing_for_a_while_loses_nothing():
     assert grown({"lb": (100, 7)}, {}, {"lb": (120, 8)}).counts == Counts(20, 1)
 

@@ -141,13 +141,16 @@ def test_what_figures_are_worth():
     kinds = {count.source: count.kind for count in report.counts(samples.canary())}
     assert kinds == {
         "Probe": "Sampled: 20 requests a second of its own",
-        "lb1": "Lower limit: it began to count anew, so this is since then",
+        "lb1, its members": "Lower limit: it began to count anew",
     }
     record = samples.rolling()
     assert [count.kind for count in report.counts(record)][1:] == ["Exact: every request"] * 3
-    record["counted"]["balancers"][0]["exact"] = False
-    assert [count.kind for count in report.counts(record)][1::2] == [
-        "Not exact: its counters leave some out",
+    first, second = record["counted"]["balancers"]
+    first.update(exact=False, uncounted="answers that break off", at_most=9)
+    second.update(exact=False, of="nothing", uncounted="everything")
+    assert [count.kind for count in report.counts(record)][1:] == [
+        "Lower limit: it leaves out answers that break off; Not exact: at most 9 errors, as some may be counted twice",
+        "Nothing: it does not count as it is configured",
         "As good as the least of them",
     ]
 
