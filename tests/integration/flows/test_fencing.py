@@ -15,7 +15,7 @@ import urllib.request
 
 import fleet
 import pytest
-from shops import RAMP, SOON
+from shops import CORES, RAMP, SOON
 
 # So short that a test can sit it out; long enough for the waits below, which would make it longer by themselves otherwise.
 LEASE = {
@@ -117,6 +117,7 @@ def test_a_step_that_outlasts_the_lease_is_no_reason_to_stop_while_nobody_else_c
     assert len(notes.read()) == 3 and "3 hosts are on it" in run.output and shop.lease() is None
 
 
+@CORES
 def test_what_takes_longer_than_the_lease_inside_the_deployment_is_not_gone_on_with(shop, hooks, notes):
     take_long = {"name": "Take long", "ansible.builtin.command": "sleep 14", "run_once": True}
     directory = hooks(deploy=[take_long, notes.task("deploying")], on_rollback=[])
