@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import fence
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Late, Unreachable
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import Fence, read
 
 # The time of day in whole seconds, cut off, which is early and so on the safe side; and, where there is such a thing, the seconds since
 # the boot. /proc/uptime is what the module reads there too: some containers have one of their own.
@@ -62,7 +62,7 @@ def checked(lease: Any, where: str) -> None:
     """
     if not isinstance(lease, dict):
         raise InvalidInput(f"`lease` is a dictionary, as {KEEPER} returns it, not {type(lease).__name__}. Nothing was touched.")
-    fence.demand(lease, read(Clock()), where)
+    Fence(lease, Clock()).check(where)
 
 
 def renewed(action: ActionBase, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any] | None:

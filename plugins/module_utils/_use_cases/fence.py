@@ -15,6 +15,8 @@ from typing import Any
 from .._balancers.base import Balancer
 from .._clock import Clock
 from .._domain import fence
+from .._domain.errors import Late
+from .._processes import orphaned
 
 LEASE_OPTION: dict[str, Any] = {"lease": {"type": "dict"}}
 
@@ -44,8 +46,12 @@ class Fence:
         :param where: what is about to be written to, as a sentence begins.
         :raises Late: it is over.
         """
-        if self.lease:
-            fence.demand(self.lease, read(self.clock), where)
+        if not self.lease:
+            return
+        fence.demand(self.lease, read(self.clock), where)
+        # A worker outlives its playbook that was killed; and of an owner who is proven dead the lease is taken before its time.
+        if orphaned():
+            raise Late(f"{where}: nothing is written any more. The run that this task belonged to is gone. {fence.ADVICE}")
 
 
 class Fenced:

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.base import Balancer
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Late
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import Fence, Fenced, read
@@ -78,3 +82,34 @@ def test_what_is_held_beyond_the_task_is_held_no_longer_than_the_lease(tmp_path,
     assert lb.wrote == []
     asleep.keep()
     assert clock.time < 100 and lb.wrote == []
+
+
+def _worker(said, begun):
+    barrier = Fence(lease(Clock()), Clock())
+    barrier.check("In a run that lives")
+    begun.set()
+    while os.getppid() == multiprocessing.parent_process().pid:
+        time.sleep(0.01)
+    try:
+        barrier.check("In a run that is gone")
+        said.put("written")
+    except Late as error:
+        said.put(error.message)
+
+
+def _run(said):
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    context.Process(target=_worker, args=(said, begun)).start()
+    begun.wait(20)
+    os._exit(0)
+
+
+def test_a_worker_writes_nothing_when_its_run_was_killed():
+    """The next run on this machine takes the lease at once."""
+    context = multiprocessing.get_context("fork")
+    said = context.SimpleQueue()
+    run = context.Process(target=_run, args=(said,))
+    run.start()
+    run.join(20)
+    assert said.get().startswith("In a run that is gone: nothing is written any more. The run that this task belonged to is gone.")
