@@ -43,8 +43,11 @@ class ActionModule(UseCaseAction):
         result = self._asked(task_vars or {}, tmp)
         lease = result.get("lease")
         if not result.get("failed") and self._task.args.get("action") in ("begin", "record") and lease and lease.get("ttl"):
-            where = {"kept_by": self._task.delegate_to or (task_vars or {})["inventory_hostname"], "path": self._path()}
-            result["lease"] = {**held(lease, asked), **where}
+            result["lease"] = held(lease, asked)
+            # By this other tasks renew it. What etcd is reached with may be secret, and a result is no place for that.
+            if not self._task.args.get("etcd"):
+                kept_by = self._task.delegate_to or (task_vars or {})["inventory_hostname"]
+                result["lease"].update(kept_by=kept_by, path=self._path())
         return result
 
     def _path(self) -> str:

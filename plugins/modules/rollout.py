@@ -361,8 +361,8 @@ lease:
       type: float
       sample: 1795256950.25
     until_running: {description: "The same by the seconds since the controller's boot, None where it does not tell.", type: float}
-    kept_by: {description: "For V(begin) and V(record). The inventory host on which the task ran.", type: str, sample: lb1}
-    path: {description: "For V(begin) and V(record). The directory there.", type: str, sample: /var/lib/zero_downtime}
+    kept_by: {description: "For V(begin) and V(record), without O(etcd). The inventory host on which the task ran.", type: str, sample: lb1}
+    path: {description: "For V(begin) and V(record), without O(etcd). The directory there.", type: str, sample: /var/lib/zero_downtime}
 journal:
   description:
     - The journal of the rollout. For V(read), the unfinished one, None when there is none. For V(finish), None when it
