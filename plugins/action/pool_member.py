@@ -12,7 +12,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
 
 # Options that are the same when what was done is put back.
-PASSED_ON = ("drain_timeout", "on_drain_timeout", "drain_wait", "accept_errors")
+PASSED_ON = ("drain_timeout", "on_drain_timeout", "drain_wait", "accept_errors", "lease")
 
 
 class ActionModule(BalancerAction):
@@ -25,6 +25,7 @@ class ActionModule(BalancerAction):
     SUMMED = set_members.summed
     AT_A_PLACE = {"on_failure": "fail"}
     TIMED = True
+    RENEWS = True
 
     def failure(self, error: DeployError) -> dict[str, Any]:
         """Failed, or reported, as the task wants it."""

@@ -34,12 +34,18 @@ class ActionModule(UseCaseAction):
     ARGUMENT_SPEC = manage_release.ARGUMENT_SPEC
     CONSTRAINTS = manage_release.CONSTRAINTS
     USE_CASE = manage_release.run
+    RENEWS = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case here or on the host; return the task's result."""
-        task_vars = task_vars or {}
         result = ActionBase.run(self, tmp, task_vars)
         del tmp
+        result.update(self.under_lease(task_vars or {}))
+        return result
+
+    def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """See :meth:`run`."""
+        result: dict[str, Any] = {}
         args = dict(self._task.args)
         try:
             if self.runs_here(args):
@@ -101,7 +107,7 @@ class ActionModule(UseCaseAction):
         return self._on_host({**args, "source": there, "remote_src": True}, task_vars)
 
     def _on_host(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        return self.shipped(args, task_vars)
 
     def _found(self, source: str) -> str | None:
         """The path of `source` on the controller, searched for as Ansible does; None when there is none."""

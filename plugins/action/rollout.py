@@ -15,9 +15,12 @@ import os
 import socket
 from typing import Any
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.owner import proof_of_death
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._processes import first_line, look, main_process
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import keep_journal
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
 
 
@@ -36,11 +39,26 @@ class ActionModule(UseCaseAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case as this controller's run; once more when it is refused in favour of a dead one."""
+        asked = read(Clock())
+        result = self._asked(task_vars or {}, tmp)
+        lease = result.get("lease")
+        if not result.get("failed") and self._task.args.get("action") in ("begin", "record") and lease and lease.get("ttl"):
+            result["lease"] = held(lease, asked)
+            # By this other tasks renew it. What etcd is reached with may be secret, and a result is no place for that.
+            if not self._task.args.get("etcd"):
+                kept_by = self._task.delegate_to or (task_vars or {})["inventory_hostname"]
+                result["lease"].update(kept_by=kept_by, path=self._path())
+        return result
+
+    def _path(self) -> str:
+        return str(self._task.args.get("path") or self.ARGUMENT_SPEC["path"]["default"])
+
+    def _asked(self, task_vars: dict[str, Any], tmp: str | None) -> dict[str, Any]:
         given = self._task.args
         owner = given.get("owner") or {}
         if given.get("action") not in ("begin", "approve") or not isinstance(owner, dict):
             return super().run(tmp, task_vars)
-        here = this_run(task_vars or {})
+        here = this_run(task_vars)
         try:
             self._task.args = {**given, "owner": {**here, **owner}}
             result = super().run(tmp, task_vars)

@@ -13,7 +13,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
 
 # Options that are the same when what was done is put back.
-PASSED_ON = ("accept_errors",)
+PASSED_ON = ("accept_errors", "lease")
 
 
 class ActionModule(BalancerAction):
@@ -30,6 +30,7 @@ class ActionModule(BalancerAction):
     SUMMED = split_traffic.summed
     AT_A_PLACE = {"on_failure": "fail"}
     TIMED = True
+    RENEWS = True
 
     _seconds: float | None = None
 

@@ -9,8 +9,11 @@ import json
 import time
 from typing import Any, Callable, Mapping
 
+from ansible.errors import AnsibleFilterError
+
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Provider
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS, problems
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import (
     canary,
     canary_plan,
@@ -19,6 +22,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     counted,
     course,
     felt_lines,
+    fence,
     gates,
     history_lines,
     pauses,
@@ -28,6 +32,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     story,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.past import pasts
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal.times import epoch
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import (
@@ -38,6 +43,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
     set_members,
     split_traffic,
 )
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 
 # Not for the filters: Ansible's main process loads this file when it reads a play, and each task's worker, a fork of it, then
 # finds imported what it would import anew. Measured: 12 to 27 ms of every task that talks to a balancer, a host or the journal.
@@ -368,6 +374,26 @@ def rollout_felt_lines(hostvars: Mapping[str, Any]) -> list[str]:
     return felt_lines.lines(felt, _counted(facts, felt))
 
 
+def rollout_lease(results: list[Any], service: str) -> dict[str, Any]:
+    """Of what tasks have registered the lease that counts, for the option `lease`; empty when there is none."""
+    return fence.newest([result.get("lease") for result in results if isinstance(result, Mapping)], service)
+
+
+def rollout_lease_wanes(lease: Mapping[str, Any]) -> bool:
+    """Whether the lease is to be renewed before anything that takes time is begun."""
+    return bool(lease) and fence.wanes(dict(lease), read(Clock()))
+
+
+def rollout_lease_is_good(lease: Mapping[str, Any]) -> bool:
+    """True; where the lease is over, the task whose condition this is fails."""
+    try:
+        if lease:
+            fence.demand(dict(lease), read(Clock()), "This task was not begun")
+    except DeployError as error:
+        raise AnsibleFilterError(error.message) from None
+    return True
+
+
 def rollout_stats(journal: dict[str, Any] | None, hostvars: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     """The figures of a rollout for who has started the run: a few words and numbers.
 
@@ -499,6 +525,9 @@ class FilterModule:
             "rollout_course_switched": rollout_course_switched,
             "rollout_felt_lines": rollout_felt_lines,
             "rollout_figures": rollout_figures,
+            "rollout_lease": rollout_lease,
+            "rollout_lease_is_good": rollout_lease_is_good,
+            "rollout_lease_wanes": rollout_lease_wanes,
             "rollout_members": rollout_members,
             "rollout_or_anybody": rollout_or_anybody,
             "rollout_past": rollout_past,

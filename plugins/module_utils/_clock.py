@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from typing import Optional
 
 
 class Clock:
@@ -18,6 +19,17 @@ class Clock:
     def now(self) -> float:
         """Seconds since the epoch; for what other machines read."""
         return time.time()
+
+    def running(self) -> Optional[float]:
+        """Seconds since the machine's boot, those in which it slept included; None where it does not tell.
+
+        Read where a shell reads it too, as a container may have one of its own: see ``plugin_utils/lease.py``.
+        """
+        try:
+            with open("/proc/uptime", encoding="ascii") as stream:
+                return float(stream.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""

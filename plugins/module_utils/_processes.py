@@ -17,6 +17,12 @@ def main_process() -> int:
     return os.getpid() if parent is None or parent.pid is None else parent.pid
 
 
+def orphaned() -> bool:
+    """Whether this is a playbook's worker whose main process is gone; never for a module, which has a process of its own."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and os.getppid() != parent.pid
+
+
 def look(pid: int) -> Tuple[bool, Optional[int]]:
     """Whether process `pid` exists on this system, and when it started (clock ticks after boot, None if unknown)."""
     try:

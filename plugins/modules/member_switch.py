@@ -18,6 +18,7 @@ description:
     their balancer has noticed. This module is for playbooks that need nothing but the switch.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.lease
 attributes:
   check_mode:
     support: full

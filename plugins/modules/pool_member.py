@@ -19,6 +19,7 @@ description:
   - When anything fails, on any of the balancers, all of them are put back to what they were before.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.lease
   - zero_downtime.deploy.balancers
 attributes:
   check_mode:
@@ -158,6 +159,16 @@ EXAMPLES = r"""
     state: enabled
     warmup: [10, 50]
     warmup_step: 10
+  delegate_to: localhost
+
+- name: Take a member out as long as the lease of the service is ours
+  zero_downtime.deploy.pool_member:
+    balancers:
+      - {provider: haproxy, address: "192.0.2.10:9999"}
+    pool: shop
+    members: [app1]
+    state: disabled
+    lease: "{{ begun.lease }}" # of zero_downtime.deploy.rollout with action begin
   delegate_to: localhost
 """
 

@@ -20,6 +20,7 @@ description:
     made by hand.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.lease
   - zero_downtime.deploy.balancers
 attributes:
   check_mode:

@@ -23,6 +23,8 @@ description:
   - A release that is there is not changed any more. The same version with other content is an error.
   - What starts from C(current) is not restarted by this module. The role C(zero_downtime.deploy.release) does both.
 author: The zero_downtime.deploy authors (@zero-downtime)
+extends_documentation_fragment:
+  - zero_downtime.deploy.lease
 attributes:
   check_mode:
     support: full

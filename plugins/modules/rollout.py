@@ -352,6 +352,17 @@ lease:
     acquired: {description: When it was taken., type: str, sample: "2026-11-21T10:15:00Z"}
     renewed: {description: When it was renewed last., type: str, sample: "2026-11-21T10:15:00Z"}
     expires: {description: When anybody may take it., type: str, sample: "2026-11-21T10:30:00Z"}
+    until:
+      description:
+        - For V(begin) and V(record). Until when its owner may write, in seconds since 1970 by the controller's clock. It is
+          counted from before the lease was asked for, and is earlier than C(expires) by a tenth of C(ttl), so that what was
+          begun in time also ends in time.
+        - The whole dictionary is what O(zero_downtime.deploy.pool_member#module:lease) takes.
+      type: float
+      sample: 1795256950.25
+    until_running: {description: "The same by the seconds since the controller's boot, None where it does not tell.", type: float}
+    kept_by: {description: "For V(begin) and V(record), without O(etcd). The inventory host on which the task ran.", type: str, sample: lb1}
+    path: {description: "For V(begin) and V(record), without O(etcd). The directory there.", type: str, sample: /var/lib/zero_downtime}
 journal:
   description:
     - The journal of the rollout. For V(read), the unfinished one, None when there is none. For V(finish), None when it

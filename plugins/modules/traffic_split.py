@@ -20,6 +20,7 @@ description:
   - Shares are read back. When anything fails, on any of the balancers, all of them are put back to what they were before.
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
+  - zero_downtime.deploy.lease
   - zero_downtime.deploy.balancers
 attributes:
   check_mode:

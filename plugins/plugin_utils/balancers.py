@@ -59,10 +59,6 @@ class BalancerAction(UseCaseAction):
         by_name = {balancer["name"]: balancer for result in results for balancer in result["balancers"]}
         return type(self).SUMMED([by_name[name] for name in names])
 
-    def failure(self, error: DeployError) -> dict[str, Any]:
-        """The task's result when a place failed."""
-        return {"changed": False, **error.facts, "failed": True, "msg": error.message}
-
     def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """Arguments that undo the task where it returned `result`; None where it wrote nothing."""
         return None
@@ -98,15 +94,18 @@ class BalancerAction(UseCaseAction):
             return module_on_host(self, place, task_vars, self.MODULE, args)
         if self.runs_here(args):
             return self.in_process(args)
-        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        return self.shipped(args, task_vars)
 
     def _by_switches(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """In this process, which alone knows the connections to the members' hosts."""
 
+        # The host may be reached long after this process has looked whether the lease is good.
+        lease = {"lease": args["lease"]} if args.get("lease") else {}
+
         def reach(requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
             jobs = [
                 lambda host=host, request=request: module_on_host(
-                    self, host, task_vars, SWITCH, {key: value for key, value in request.items() if value is not None}
+                    self, host, task_vars, SWITCH, {**lease, **{key: value for key, value in request.items() if value is not None}}
                 )
                 for host, request in requests.items()
             ]

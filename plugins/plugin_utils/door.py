@@ -18,6 +18,8 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import UseCase, outcome
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.lease import by_its_clock, renewed
 
 
 class UseCaseAction(ActionBase):
@@ -37,22 +39,54 @@ class UseCaseAction(ActionBase):
     USE_CASE: UseCase
     # Whether the result says when the task began and ended, by the controller's clock: what a rollout's course is told by.
     TIMED = False
+    # Whether the option `lease` is renewed before the task begins, when less than half of it is left.
+    RENEWS = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the use case here or ship the module; return the task's result."""
         began = time.time()
         result = super().run(tmp, task_vars)
         del tmp
-        result.update(self.act(task_vars or {}))
+        result.update(self.under_lease(task_vars or {}))
         if self.TIMED:
             result.update(began=round(began, 3), ended=round(time.time(), 3))
         return result
+
+    def under_lease(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the task does, with a lease that is good for a while; the result has it when it was renewed."""
+        given = self._task.args
+        if not self.RENEWS or not given.get("lease"):
+            return self.act(task_vars)
+        try:
+            lease = renewed(self, given, task_vars)
+        except DeployError as error:
+            return self.failure(error)
+        if lease is None:
+            return self.act(task_vars)
+        try:
+            self._task.args = {**given, "lease": lease}
+            return {**self.act(task_vars), "lease": lease}
+        finally:
+            # The task's own arguments: a retry of the task starts from them.
+            self._task.args = given
 
     def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the task does, once Ansible has found nothing against it."""
         if self.runs_here(self._task.args):
             return self.in_process(self._task.args)
-        return self._execute_module(module_name=self.MODULE, module_args=self._task.args, task_vars=task_vars)
+        return self.shipped(self._task.args, task_vars)
+
+    def shipped(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Send the module to the task's target; its result."""
+        try:
+            args = by_its_clock(self, args)
+        except DeployError as error:
+            return {"changed": False, **error.facts, "failed": True, "msg": error.message}
+        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+
+    def failure(self, error: DeployError) -> dict[str, Any]:
+        """The task's result when it failed before any module ran."""
+        return {"changed": False, **error.facts, "failed": True, "msg": error.message}
 
     def runs_here(self, args: dict[str, Any]) -> bool:
         """Whether this process can do it: the task's target is the controller, and no other user is needed.

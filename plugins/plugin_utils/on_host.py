@@ -19,6 +19,9 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.lease import by_its_clock
+
 
 def module_on_host(
     action: ActionBase, host: str, task_vars: dict[str, Any], module_name: str, module_args: dict[str, Any]
@@ -37,7 +40,10 @@ def module_on_host(
     host_vars = _engine_vars(task_vars["hostvars"][host])
     remote = _action_for(action, host, host_vars)
     try:
-        return remote._execute_module(module_name=module_name, module_args=module_args, task_vars=host_vars)
+        args = by_its_clock(remote, module_args)
+        return remote._execute_module(module_name=module_name, module_args=args, task_vars=host_vars)
+    except DeployError as error:
+        return {"changed": False, **error.facts, "failed": True, "msg": error.message}
     except AnsibleConnectionFailure as error:
         return {"failed": True, "msg": f"Balancer host {host} cannot be reached: {error.message.strip().rstrip('.')}."}
     except AnsibleError as error:

@@ -30,6 +30,10 @@ class Refused(DeployError):
     """The request makes sense and is not allowed: a guard, a missing permission, a foreign lease."""
 
 
+class Late(Refused):
+    """The lease under which was to be written is over; whatever there is now is perhaps somebody else's."""
+
+
 class Unreachable(DeployError):
     """A balancer, host or file could not be talked to at all."""
 

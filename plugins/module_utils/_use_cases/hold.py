@@ -45,9 +45,9 @@ class Hold:
         """
         held = self._read()
         held["running"] = held["running"] or running
-        held["until"] = max(held["until"], self.clock.now() + seconds)
+        until = self.clock.now() + seconds
         for change in changes:
-            held["members"][change.name] = {"state": change.state, "weight": change.weight}
+            held["members"][change.name] = {"state": change.state, "weight": change.weight, "until": until}
         self._write(held)
 
     def let_go(self, names: Iterable[str]) -> int:
@@ -99,9 +99,12 @@ class Hold:
     def _write_again(self, running: tuple[str, float]) -> None:
         with contextlib.suppress(DeployError), only_writer(self.what, self.clock):
             held = self._read()
-            wanted = [Change(name, about["state"], about["weight"]) for name, about in held["members"].items()]
-            now = {member.name: member for member in self.balancer.members(self.pool)}
-            lost = [change for change in wanted if change.name in now and change.alters(now[change.name])]
+            # Asked again: this process may have been stopped since, and what it holds be somebody else's by now.
+            now = self.clock.now()
+            good = {name: about for name, about in held["members"].items() if now <= about.get("until", 0.0)}
+            wanted = [Change(name, about["state"], about["weight"]) for name, about in good.items()]
+            there = {member.name: member for member in self.balancer.members(self.pool)}
+            lost = [change for change in wanted if change.name in there and change.alters(there[change.name])]
             if lost:
                 self.balancer.apply(self.pool, lost)
                 held["reasserted"] += 1
@@ -109,15 +112,15 @@ class Hold:
             self._write(held)
 
     def _over(self) -> bool:
-        held = self._read()
-        return not held["members"] or self.clock.now() > held["until"]
+        now = self.clock.now()
+        return all(now > about.get("until", 0.0) for about in self._read()["members"].values())
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError), _open(self.path) as file:
             held: dict[str, Any] = json.loads(file.read() or "null") or {}
             if held:
                 return held
-        return {"until": 0.0, "running": None, "members": {}, "reasserted": 0}
+        return {"running": None, "members": {}, "reasserted": 0}
 
     def _write(self, held: dict[str, Any]) -> None:
         with _open(self.path) as file:

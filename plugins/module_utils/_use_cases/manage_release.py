@@ -19,6 +19,7 @@ from .._release.install import install
 from .._release.layout import Layout
 from .._release.names import Checksum, parse_checksum, valid_shared, valid_version
 from .._release.sources import ARCHIVE, URL, Source, is_url
+from .fence import LEASE_OPTION, Fence
 
 ARGUMENT_SPEC: Dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -37,6 +38,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "url_password": {"type": "str", "no_log": True},
     "headers": {"type": "dict", "no_log": True},
     "timeout": {"type": "int", "default": 30},
+    **LEASE_OPTION,
 }
 CONSTRAINTS: Dict[str, Any] = {
     "required_if": [
@@ -58,6 +60,7 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
     :raises DeployError: when it cannot be done.  The fact ``source_needed`` says that all that is missing is a source.
     """
     request = _Request(params)
+    fence = Fence(params.get("lease"), clock)
     with _told(request.layout):
         decided = request.plan(request.layout.read())
         request.check_source(decided, check_mode)
@@ -66,7 +69,7 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
         with request.layout.locked():
             # Once more, now that nobody else can change it.
             decided = request.plan(request.layout.read())
-            warnings = _carry_out(decided, request, clock)
+            warnings = _carry_out(decided, request, clock, fence)
             result = _result(request.layout, decided, request.layout.read())
             if warnings:
                 result["warnings"] = warnings
@@ -158,9 +161,17 @@ class _Request:
                 )
 
 
-def _carry_out(decided: Plan, request: _Request, clock: Clock) -> list[str]:
-    """Do what was decided; return what could not be cleaned up, in words."""
+def _carry_out(decided: Plan, request: _Request, clock: Clock, fence: Fence) -> list[str]:
+    """Do what was decided; return what could not be cleaned up, in words.
+
+    :raises Late: the lease is over before all of it is done.
+    """
     layout, warnings = request.layout, []
+
+    def may(what: str) -> None:
+        fence.check("%s, where %s (%s)" % (layout.path, _runs(layout), what))
+
+    may("nothing was touched")
     if decided.before.interrupted is not None:
         layout.settle(decided.settled)
     for name in decided.clear:
@@ -169,6 +180,7 @@ def _carry_out(decided: Plan, request: _Request, clock: Clock) -> list[str]:
         install(
             layout, request.version, request.source, request.strip, request.shared, request.ownership, clock
         )
+    may("the release that was asked for is there and not activated" if decided.switch is not None else "old releases were not removed")
     if decided.switch is not None:
         layout.switch(decided.switch)
     if decided.forget_previous:
@@ -226,10 +238,14 @@ def _told(layout: Layout) -> Iterator[None]:
             advice = "Make room, or keep fewer releases, and run again."
         else:
             advice = "Put that right and run again."
-        try:
-            runs = "current names {0}".format(os.path.basename(os.readlink(os.path.join(layout.path, "current"))))
-        except OSError:
-            runs = "there is no current release"
+        runs = _runs(layout)
         raise Refused("{0}. {1}, and no half-unpacked release is in sight. {2}".format(
             what, runs[0].upper() + runs[1:], advice
         ))
+
+
+def _runs(layout: Layout) -> str:
+    try:
+        return "current names {0}".format(os.path.basename(os.readlink(os.path.join(layout.path, "current"))))
+    except OSError:
+        return "there is no current release"

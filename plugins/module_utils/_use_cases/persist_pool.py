@@ -9,11 +9,13 @@ from typing import Any
 
 from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
 from .._clock import Clock
+from .fence import LEASE_OPTION, fenced
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
     "pool": {"type": "str", "required": True},
+    **LEASE_OPTION,
 }
 
 
@@ -23,7 +25,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
 
     def persist(named_entry: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         name, entry = named_entry
-        balancer = open_balancer(entry)
+        balancer = fenced(open_balancer(entry), params.get("lease"), clock)
         balancer.members(params["pool"])  # a pool that is not there is told, whatever the balancer keeps
         return {"name": name, "changed": balancer.persist(params["pool"], check_mode)}
 

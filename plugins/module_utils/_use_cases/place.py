@@ -13,9 +13,10 @@ from .._balancers.base import Balancer
 from .._balancers.lock import only_writer
 from .._clock import Clock, Deadline
 from .._domain import guard
-from .._domain.errors import DeployError, InvalidInput, NotApplied
+from .._domain.errors import DeployError, InvalidInput, Late, NotApplied
 from .._domain.members import ABSENT, DISABLED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks, unmet
+from .fence import Fence, Fenced
 from .hold import Hold
 from .watch import Watch
 
@@ -26,11 +27,14 @@ class Place:
     """What every operation on a pool shares.
 
     :param name: of the balancer, as the user calls it.
-    :param params: the options; those of `pool`, `min_available`, `hold`, and of waiting are read here and in what waits.
+    :param params: the options; those of `pool`, `min_available`, `hold`, `lease`, and of waiting are read here and in what waits.
+    :raises InvalidInput: `lease` is none.
     """
 
     def __init__(self, balancer: Balancer, name: str, params: dict[str, Any], clock: Clock) -> None:
-        self.balancer, self.name, self.params, self.clock = balancer, name, params, clock
+        self.name, self.params, self.clock = name, params, clock
+        self.fence = Fence(params.get("lease"), clock)
+        self.balancer = Fenced(balancer, self.fence) if params.get("lease") else balancer
         self.pool: str = params["pool"]
         self.where = f"Balancer {name}, pool {self.pool}"
         self.hold = Hold(balancer, self.pool, clock)
@@ -148,7 +152,8 @@ class Place:
         if not changes or not self._forgetful:
             return
         with self.alone():
-            self.hold.add(changes, self.params["hold"], self._running)
+            # The keeper is not told when the lease is renewed: it ends with the one that it knows.
+            self.hold.add(changes, min(self.params["hold"], self.fence.left()), self._running)
         self.held = True
 
     def put_back(self) -> None:
@@ -181,6 +186,10 @@ class Place:
 
     def _after_failure(self, failure: DeployError) -> None:
         names = ", ".join(self.touched)
+        if isinstance(failure, Late):
+            failure.message += f" What this task had written before is left as it is ({names})."
+            failure.facts["changed"] = True
+            return
         try:
             self.put_back()
         except DeployError as error:

@@ -15,6 +15,7 @@ from .._domain.members import ABSENT, STATES, Member
 from .._domain.wishes import AS_BEFORE
 from .._processes import leave_behind
 from .bringing import Bringing
+from .fence import LEASE_OPTION
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -36,6 +37,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "on_failure": {"type": "str", "default": "fail", "choices": ["fail", "report"]},
     "warmup": {"type": "list", "elements": "int", "default": []},
     "warmup_step": {"type": "float", "default": 5.0},
+    **LEASE_OPTION,
 }
 CONSTRAINTS: dict[str, Any] = {
     "required_one_of": [("state", "weight")],

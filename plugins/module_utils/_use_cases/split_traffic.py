@@ -14,6 +14,7 @@ from .._domain.errors import DeployError, InvalidInput
 from .._domain.groups import groups_in
 from .._domain.members import DISABLED, DRAINED, Member
 from .._processes import leave_behind
+from .fence import LEASE_OPTION
 from .splitting import Splitting
 from .together import all_or_none, side_by_side
 
@@ -36,6 +37,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "health_timeout": {"type": "float", "default": 60.0},
     "accept_errors": {"type": "bool", "default": False},
     "on_failure": {"type": "str", "default": "fail", "choices": ["fail", "report"]},
+    **LEASE_OPTION,
 }
 CONSTRAINTS: dict[str, Any] = {
     "required_one_of": [("groups", "before")],

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._balancers.switch import IN, OUT, set_switch
 from .._clock import Clock
+from .fence import LEASE_OPTION, Fence
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": [IN, OUT]},
@@ -18,6 +19,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "is_out": {"type": "list", "elements": "str"},
     "url": {"type": "str"},
     "timeout": {"type": "float", "default": 5.0},
+    **LEASE_OPTION,
 }
 CONSTRAINTS: dict[str, Any] = {
     "required_one_of": [("file", "take_out", "url")],
@@ -28,4 +30,6 @@ CONSTRAINTS: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
     """See :func:`set_switch`."""
+    if params["state"] is not None and not check_mode:
+        Fence(params.get("lease"), clock).check("The switch of this member")
     return set_switch(params, check_mode)

@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if not makers and fixture == "make_rig":
                 pytest.fail("No balancer was found. To get them: make deps balancers", pytrace=False)
             # About Ansible, not about versions of a balancer.
-            if metafunc.module.__name__.endswith(("test_doors", "test_canary_analysis")):
+            if metafunc.module.__name__.endswith(("test_doors", "test_fencing", "test_canary_analysis")):
                 makers = dict(list(makers.items())[:1])
             metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
 

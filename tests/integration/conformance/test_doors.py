@@ -35,8 +35,11 @@ class Site:
         }
         self.hosts = {"lb1": {**host, **more}, "lb2": {**host}, "app1": {**host}}
 
-    def play(self, *tasks, hosts="localhost", check=False, diff=False):
-        """Run tasks, `{module: options, ...keywords}`; what each of them returned."""
+    def play(self, *tasks, hosts="localhost", check=False, diff=False, began=lambda group: None):
+        """Run tasks, `{module: options, ...keywords}`; what each of them returned.
+
+        :param began: is told the process group.
+        """
         told = self.directory / "told.json"
         named = [{"register": f"told_{number}", **self._task(task)} for number, task in enumerate(tasks)]
         results = ", ".join(task["register"] for task in named)
@@ -60,15 +63,20 @@ class Site:
             str(self.directory / "play.yml"),
         ]
         env = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": str(self.directory / "home")}
-        run = subprocess.run(
+        run = subprocess.Popen(
             [*command, *["--check"] * check, *["--diff"] * diff],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             env=env,
-            check=False,
-            timeout=300,
+            start_new_session=True,
         )
-        assert run.returncode == 0, run.stdout + run.stderr
+        try:
+            began(run.pid)
+            said, _none = run.communicate(timeout=300)
+        finally:
+            run.kill()
+        assert run.returncode == 0, said
         return json.loads(told.read_text(encoding="utf-8"))
 
     @staticmethod

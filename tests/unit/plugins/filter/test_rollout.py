@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
 from ansible_collections.zero_downtime.deploy.plugins.filter import rollout
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import plan
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import fence, plan
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 
 CHECK = {"url": "http://192.0.2.1/health", "version": "$.version"}
 
@@ -305,3 +308,26 @@ def test_all_of_the_traffic_for_one_colour():
 )
 def test_who_counts(entry, counts):
     assert rollout.rollout_counting([{"provider": "haproxy"}, entry]) is counts
+
+
+class TestLease:
+    """Of what tasks have registered, and at the machine's own time."""
+
+    @pytest.fixture
+    def lease(self):
+        about = {"service": "shop", "rollout": "r-7", "fence": 7, "ttl": 100}
+        return lambda age: fence.held(about, read(Clock()).later(-age))
+
+    def test_it_is_found_among_results_of_all_kinds(self, lease):
+        skipped, drained, old, new = {"skipped": True}, {"balancers": []}, {"lease": lease(60)}, {"lease": lease(10)}
+        assert rollout.rollout_lease([{}, skipped, new, drained, old], "shop") == new["lease"]
+        assert rollout.rollout_lease([skipped, new], "cart") == {}
+
+    def test_it_wanes_when_less_than_half_is_left(self, lease):
+        assert [rollout.rollout_lease_wanes(lease(age)) for age in (40, 50, 500)] == [False, True, True]
+        assert rollout.rollout_lease_wanes({}) is False
+
+    def test_a_task_after_its_end_fails_in_words(self, lease):
+        assert rollout.rollout_lease_is_good(lease(80)) is rollout.rollout_lease_is_good({}) is True
+        with pytest.raises(AnsibleFilterError, match="This task was not begun: nothing is written any more.*rollout_lease_ttl"):
+            rollout.rollout_lease_is_good(lease(95))

@@ -26,6 +26,9 @@ class FakeClock(Clock):
     def now(self):
         return 1795255200.0 + self.time
 
+    def running(self):
+        return 5000.0 + self.time
+
     def sleep(self, seconds):
         self.time += seconds
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import tarfile
 import tempfile
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +22,10 @@ from hypothesis import strategies as st
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, Late
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import manage_release, read_releases
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 
 
 def do(path, version=None, check=False, **options):
@@ -482,3 +485,30 @@ def test_after_a_crash_at_any_step_the_layout_is_whole_and_the_same_run_complete
         if options.get("state") != "reverted":
             assert not act(app, **options)["changed"]
     assert step > 5
+
+
+def lease(age):
+    return held({"service": "shop", "rollout": "r-7", "fence": 7, "ttl": 100}, read(Clock()).later(-age))
+
+
+def test_a_late_owner_touches_nothing(app, build):
+    do(app, "1", source=build("1"), lease=lease(0))
+    before, two = snapshot(app), build("2")
+    with pytest.raises(Late, match=r"where current names 1 \(nothing was touched\): nothing is written any more"):
+        do(app, "2", source=two, lease=lease(90))
+    assert do(app, "2", source=two, check=True, lease=lease(90))["changed"]
+    assert snapshot(app) == before
+
+
+def test_an_owner_who_is_late_when_it_is_unpacked_does_not_activate_it(app, build, monkeypatch):
+    do(app, "1", source=build("1"))
+
+    def slow(*args):
+        install(*args)
+        monkeypatch.setattr(Clock, "now", lambda clock: time.time() + 500)
+
+    install = manage_release.install
+    monkeypatch.setattr(manage_release, "install", slow)
+    with pytest.raises(Late, match=r"where current names 1 \(the release that was asked for is there and not activated\)"):
+        do(app, "2", source=build("2"), lease=lease(0))
+    assert running(app) == "1" and (app / "releases" / "2").is_dir()

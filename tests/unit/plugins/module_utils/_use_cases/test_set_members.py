@@ -13,13 +13,17 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.lock import only_writer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    DeployError,
     InvalidInput,
+    Late,
     NotApplied,
     Refused,
     TimedOut,
     Unreachable,
 )
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     CAN_ALL,
     FakeBalancer,
@@ -551,3 +555,35 @@ class TestMembership:
 
 def refuse(pool, names):
     raise Refused("no")
+
+
+class TestLate:
+    """The lease is good for 89 s."""
+
+    @pytest.fixture
+    def lease(self, clock):
+        return held({"service": "shop", "rollout": "r-7", "fence": 7, "ttl": 100}, read(clock))
+
+    def test_in_time_all_is_as_without(self, bring, lb, lease):
+        lb.busy_until = {"m1": 80.0}
+        assert bring(lb, ["m1"], state="disabled", drain_timeout=200, lease=lease)["changed"]
+        assert [names for _when, names in lb.settled] == [["m1"]]
+
+    @pytest.mark.parametrize("drain_timeout", [200, 92])
+    def test_a_drain_that_ends_too_late_is_neither_settled_nor_put_back(self, bring, lb, lease, drain_timeout):
+        lb.busy_until = {"m1": 95.0}
+        with pytest.raises(DeployError) as error:
+            bring(lb, ["m1"], state="disabled", drain_timeout=drain_timeout, lease=lease)
+        assert "Balancer lb, pool app: nothing is written any more." in error.value.message
+        assert "(m1)" in error.value.message and error.value.facts["changed"] is True
+        assert len(lb.wrote) == 1 and lb.settled == [] and states(lb)["m1"] == ("disabled", 100)
+
+    def test_a_warm_up_stops_where_it_is(self, bring, lb, lease):
+        lb.set("m1", state="disabled")
+        with pytest.raises(Late, match=r"What this task had written before is left as it is \(m1\)\.$"):
+            bring(lb, ["m1"], state="enabled", warmup=[10, 50], warmup_step=80.0, lease=lease)
+        assert states(lb)["m1"] == ("enabled", 50)
+
+    def test_check_mode_writes_nothing_and_asks_nothing(self, bring, lb, clock, lease):
+        clock.sleep(500)
+        assert bring(lb, ["m1"], check=True, state="disabled", lease=lease)["changed"]

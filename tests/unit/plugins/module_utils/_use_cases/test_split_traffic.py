@@ -200,7 +200,8 @@ class TestHolding:
         return lb
 
     def held(self, lb):
-        return Hold(lb, "app", lb.clock)._read()["members"]
+        members = Hold(lb, "app", lb.clock)._read()["members"]
+        return {name: {key: about[key] for key in ("state", "weight")} for name, about in members.items()}
 
     def test_all_members_of_the_groups_are_held_to_what_they_are(self, split, forgetful):
         split(forgetful, groups=shared(90, 10), hold=60)
