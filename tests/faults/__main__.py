@@ -15,11 +15,16 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
-import places
-from campaign import Campaign
-from cases import STRATEGIES, Case, catalogue, choose, parse
-from table import line, table
+if not __package__:
+    # Run as a directory: make the package importable by its name.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from faults import places
+from faults.campaign import Campaign
+from faults.cases import STRATEGIES, Case, catalogue, choose, parse
+from faults.table import line, table
 
 
 def arguments() -> argparse.Namespace:

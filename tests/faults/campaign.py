@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cases import RELEASES, STRATEGIES, Case
-from controllers import Controller, Run
-from ground import HOSTS, NEW, OLD, Ground
-from injection import Fault
-from judge import Seen, forced, violations
+from .cases import RELEASES, STRATEGIES, Case
+from .controllers import Controller, Run
+from .ground import HOSTS, NEW, OLD, Ground
+from .injection import Fault
+from .judge import Seen, forced, violations
 
 GRACE = 1.5  # seconds within which what a run has left behind ends by itself
 # A keeper of blue-green holds the colour that is out for as long as traffic_hold says.
@@ -82,7 +82,11 @@ class Campaign:
             given = {"rollout_hosts": "shop", **fault.variables()}
             watch.start()
             run = self._start(first, case.strategy, logs, marker, -1 if case.step is None else case.step, **given)
-            self._let_it_happen(run, case, fault)
+            try:
+                self._let_it_happen(run, case, fault)
+            except TimeoutError as error:
+                found.append(str(error))
+                run.end()
             code = run.wait()
             told["code"], told["steps"] = code, run.steps()
             told["step"] = _step(told["steps"], case)

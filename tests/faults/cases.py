@@ -25,7 +25,7 @@ NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Case:
     """One fault in one rollout, and how things are put right afterwards. Its name is all that is needed to repeat it.
 
@@ -103,7 +103,7 @@ def catalogue(steps: Mapping[str, int], seed: int) -> list[Case]:
         if strategy != "blue_green":  # who waits for a drain
             for drain in DRAINS:
                 add(strategy, drain, None)
-    return sorted(set(cases))
+    return sorted(set(cases), key=str)
 
 
 def choose(cases: Sequence[Case], seed: int, count: int | None) -> list[Case]:

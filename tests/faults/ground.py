@@ -21,9 +21,10 @@ from typing import Any
 
 import fleet
 from build_release import build_release
-from places import SUPPORT
-from proxy import Proxy
-from services import Services
+
+from .places import SUPPORT
+from .proxy import Proxy
+from .services import Services
 
 HOSTS = ("app1", "app2", "app3", "app4")
 BLUE, GREEN = HOSTS[:2], HOSTS[2:]
@@ -32,6 +33,7 @@ WEIGHTS = dict(zip(HOSTS, (100, 30, 100, 100)))
 BROKEN = {
     "3.1": "no_start", "3.2": "error_500", "3.3": "wrong_version", "3.4": "hangs", "3.5": "dies_after 1", "3.6": "dies_after 3",
 }  # fmt: skip
+PATIENCE = 60.0  # seconds for anything to come up
 RATE = 120.0  # requests a second, of all clients
 CLIENTS = "keepalive=4,connect=4,post=2,slow=4,sticky=4"
 LONGEST_REQUEST = 4.0  # seconds
@@ -65,6 +67,7 @@ class Ground:
 
     def begin(self) -> None:
         """Start what all cases share."""
+        fleet.PATIENCE = PATIENCE
         for directory in (self.network, self.locks, *self.directories.values()):
             directory.mkdir(parents=True)
         for version in (OLD, NEW):

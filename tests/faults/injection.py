@@ -11,10 +11,10 @@ import threading
 import time
 from typing import Any
 
-from cases import DEATHS, RELEASES, Case
-from controllers import Run
-from ground import NEW, Ground
-from judge import Window
+from .cases import DEATHS, RELEASES, Case
+from .controllers import Run
+from .ground import NEW, Ground
+from .judge import Window
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 HICCUP = 1.0  # seconds
