@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -20,6 +21,7 @@ from .controllers import Controller, Run
 from .ground import HOSTS, NEW, OLD, Ground
 from .injection import Fault
 from .judge import Seen, forced, violations
+from .places import CHECKOUT, HERE, OUT
 
 GRACE = 1.5  # seconds within which what a run has left behind ends by itself
 # A keeper of blue-green holds the colour that is out for as long as traffic_hold says.
@@ -35,7 +37,6 @@ class Campaign:
     def __init__(self, work: Path) -> None:
         self.work, self.ground = work, Ground(work / "ground")
         self.count = 0
-        self.strategies: dict[str, list[dict[str, Any]]] = {}
         self.runs: list[Run] = []
         self.other_name = "elsewhere" if _may_have_a_name() else ""
 
@@ -51,16 +52,19 @@ class Campaign:
         self.ground.close()
 
     def steps(self, strategy: str) -> list[dict[str, Any]]:
-        """The tasks of a rollout without any fault; run once, and it must be faultless.
+        """The tasks of a rollout without any fault; it must be faultless. Run once for each state of the playbooks.
 
         :raises RuntimeError: it is not.
         """
-        if strategy not in self.strategies:
+        place = OUT / "steps" / f"{strategy}-{_state()}.json"
+        if not place.exists():
             told = self.run(Case(strategy, "none", None, None, "again"))
             if told["violations"]:
                 raise RuntimeError(f"without any fault: {told['violations']}, see {told['logs']}")
-            self.strategies[strategy] = told.pop("steps")
-        return self.strategies[strategy]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps(told["steps"]))
+        steps: list[dict[str, Any]] = json.loads(place.read_text())
+        return steps
 
     def run(self, case: Case) -> dict[str, Any]:
         """Run a case; everything that is to be told of it."""
@@ -220,6 +224,15 @@ class Watch(threading.Thread):
         self._ended.set()
         if self.is_alive():
             self.join(5)
+
+
+def _state() -> str:
+    """What decides which tasks a rollout has."""
+    digest = hashlib.sha256()
+    for top in (CHECKOUT / "playbooks", CHECKOUT / "roles", HERE):
+        for path in sorted((*top.rglob("*.yml"), *top.glob("*.py"))):
+            digest.update(str(path.relative_to(CHECKOUT)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _may_have_a_name() -> bool:

@@ -79,7 +79,9 @@ def violations(seen: Seen, before: Pools, strategy: str, version: str, done: boo
         wrong = {host: versions[host] for host in sorted(serving) if versions[host] != version}
         if wrong:
             found.append(f"{what}: {wrong}, expected {version}")
-    if "none" in seen.versions.values():
+    # A colour that turned out to be bad is left as it is, out of traffic, for whoever wants to know why.
+    alive = serving if strategy == "blue_green" and not done else set(seen.versions)
+    if any(seen.versions[host] == "none" for host in alive):
         found.append(f"a host does not answer: {dict(seen.versions)}")
     if seen.owner is not None:
         found.append(f"the lease is still held: {seen.owner}")
