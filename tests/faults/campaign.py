@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -62,7 +63,9 @@ class Campaign:
             if told["violations"]:
                 raise RuntimeError(f"without any fault: {told['violations']}, see {told['logs']}")
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(json.dumps(told["steps"]))
+            own = place.with_suffix(f".{os.getpid()}")
+            own.write_text(json.dumps(told["steps"]))
+            own.replace(place)  # others may be reading
         steps: list[dict[str, Any]] = json.loads(place.read_text())
         return steps
 
