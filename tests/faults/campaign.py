@@ -191,7 +191,7 @@ class Campaign:
         ground = self.ground
         deadline = time.monotonic() + GRACE
         while True:
-            strangers = {} if case.strategy in KEEPS else ground.strangers(marker)
+            strangers = ground.strangers(marker, keepers=case.strategy not in KEEPS)
             lease, outcomes = ground.lease(), ground.outcomes()
             seen = Seen(
                 ground.versions(), ground.current(), ground.pools(), lease["owner"] if lease else None,

@@ -148,13 +148,18 @@ class Ground:
             services.restart(host)
             self.pristine[host] = services.pid(host)
 
-    def strangers(self, marker: str = "") -> dict[int, str]:
-        """The processes that runs whose marker begins so have left, by number, with their command lines."""
+    def strangers(self, marker: str = "", keepers: bool = True) -> dict[int, str]:
+        """The processes that runs whose marker begins so have left, by number, with their command lines.
+
+        :param keepers: those too that were left behind on purpose; they stand in no directory of a controller.
+        """
         wanted, found = f"FAULTS_CASE={self.mark}/{marker}".encode(), {}
         for place in Path("/proc").glob("[0-9]*"):
             try:
                 words = (place / "environ").read_bytes().split(b"\0")
                 state = (place / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                if not keepers and os.readlink(place / "cwd") == "/":
+                    continue
                 if state != "Z" and any(word.startswith(wanted) for word in words):
                     found[int(place.name)] = (place / "cmdline").read_text().replace("\0", " ").strip()[:200]
             except (OSError, IndexError):  # gone, or not ours
