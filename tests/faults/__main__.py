@@ -62,6 +62,7 @@ def main() -> int:
     seed = random.randrange(10**6) if args.seed is None else args.seed
     # So that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background deaf to it
     work = places.OUT / time.strftime("%Y%m%d-%H%M%S")
     work.mkdir(parents=True)
     told = []
