@@ -4,7 +4,7 @@ PYTHON3 ?= python3
 STAGES := deps venv trixie lab build lint docs sanity unit integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench changelog format clean $(STAGES)
+.PHONY: help test demo bench faults changelog format clean $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ format: ## put Python sources in shape
 
 bench: ## what a rollout costs, against the usual playbook, and as the fleet grows (root; half an hour)
 	@scripts/bench
+
+faults: ## break whatever can break at every step of rollouts: [SEED=7] [CASES=40|all] [CASE=rolling/kill/25/again]
+	@scripts/faults $(if $(SEED),--seed '$(SEED)') $(if $(CASES),--cases '$(CASES)') $(if $(CASE),--case '$(CASE)')
 
 clean: ## remove all that was built; refuses while a lab is up
 	@scripts/clean

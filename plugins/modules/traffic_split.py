@@ -41,6 +41,7 @@ options:
         traffic may be in no group, and stay out.
       - Members of groups with a share become C(enabled). Their weights are left as they are where these give the shares already.
         Otherwise they are the smallest whole numbers in the balancer's range that give the shares, or else the nearest.
+      - Members of a group that gets all of the traffic, and names no C(weights), keep the weights that they have.
     type: dict
   before:
     description:

@@ -49,16 +49,21 @@ class Split:
 def split_into(groups: Sequence[Group], members: Sequence[Member], leave: str, weight_range: Range | None) -> Split:
     """The changes that give each group its share.
 
-    Weights that are in the right proportion already are left as they are.  So is a member that is further out than `leave` asks for:
-    its host may be stopped.
+    Weights that are in the right proportion already are left as they are; so are those of a group that gets all of the traffic, unless
+    it says what they are to be.  And so is a member that is further out than `leave` asks for: its host may be stopped.
 
     :param groups: with all their members.
     :param leave: state of those that are to get nothing.
     """
     now = {member.name: member for member in members}
     weights = weights_for(groups, weight_range)
-    if in_proportion(weights, {name: member.weight for name, member in now.items()}):
-        weights = {name: now[name].weight for name in weights}
+    alone = len([group for group in groups if group.share > 0]) == 1 and not any(group.weights for group in groups)
+    own = {name: now[name].weight for name in weights}
+    if alone and weight_range is not None and all(weight > 0 for weight in own.values()):
+        # Among themselves its members share as they always did: a colour that goes and comes back must not lose that.
+        weights = own
+    elif in_proportion(weights, {name: member.weight for name, member in now.items()}):
+        weights = own
     wanted = []
     for group in groups:
         for name in group.members or ():

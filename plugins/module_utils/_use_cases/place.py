@@ -46,7 +46,7 @@ class Place:
         self.standing: dict[str, Change] = {}  # what must stay as written while we wait
         self.distrusted: dict[str, Change] = {}  # of these, what returns
         self.removed = False
-        self.held = False
+        self.held: list[str] = []  # whom the keeper is to hold from now on
         self.reasserted = 0  # by us, or by who held them before
         self._running = ("", 0.0)
         self._watch = Watch(balancer, self.pool, clock)
@@ -154,16 +154,22 @@ class Place:
         with self.alone():
             # The keeper is not told when the lease is renewed: it ends with the one that it knows.
             self.hold.add(changes, min(self.params["hold"], self.fence.left()), self._running)
-        self.held = True
+        self.held = [change.name for change in changes]
 
     def put_back(self) -> None:
         """Undo what was written.
 
         :raises DeployError: when the balancer does not let us.
         """
-        if self.touched:
-            with self.alone():
+        if not (self.touched or self.held):
+            return
+        with self.alone():
+            if self.touched:
                 self._put_back()
+            if self.held:
+                # Another balancer has failed meanwhile. A keeper would take them out again when this one is restarted.
+                self.hold.let_go(self.held)
+                self.held = []
 
     def _put_back(self) -> None:
         now = {member.name: member for member in self.balancer.members(self.pool)}

@@ -24,6 +24,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     CAN_ALL,
     FakeBalancer,
@@ -434,6 +435,17 @@ class TestSeveralBalancers:
             bring(pair, ["m1"], state="disabled")
         assert "Balancer lb1 could NOT be put back: Permission denied." in error.value.message
         assert error.value.facts["changed"] is True
+
+    def test_who_is_put_back_is_held_no_longer(self, bring, pair, monkeypatch):
+        monkeypatch.setattr(set_members, "leave_behind", lambda work: None)
+        for lb in pair:
+            lb.capabilities = replace(CAN_ALL, survives_reload=False)
+            lb.running = lambda: ("1", 5.0)
+        pair[1].set("m1", in_flight=1)
+        with pytest.raises(TimedOut):
+            bring(pair, ["m1"], state="disabled", hold=900, drain_timeout=3)
+        assert states(pair[0]) == ALL_ENABLED
+        assert Hold(pair[0], "app", pair[0].clock)._read()["members"] == {}
 
     def test_a_failed_return_takes_the_others_back_out(self, bring, pair):
         for lb in pair:

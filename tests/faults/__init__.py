@@ -1,0 +1,6 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fault campaign: whatever breaks, at every step of a rollout, under load."""
+
+from . import places as places  # the demo's and the tests' own tools are importable from here on
