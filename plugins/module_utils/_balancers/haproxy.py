@@ -38,6 +38,7 @@ DRAIN = 0x08 | 0x10
 # srv_check_state: configured, and not switched off by `disable health`.
 CHECKED = 0x02 | 0x04
 
+NUMBER = re.compile(r"[0-9]{1,20}")
 HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
 WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
@@ -168,8 +169,8 @@ class HAProxy(Balancer):
     def members(self, pool: str) -> list[Member]:
         states = self._states(pool)
         stats = self._stats(states)
-        self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
         try:
+            self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
             return [_member(row, stats[row["srv_name"]]) for row in states]
         except (KeyError, ValueError):
             raise Unreachable(
@@ -185,7 +186,7 @@ class HAProxy(Balancer):
         for number in range(LOOKS):
             Clock().sleep(PAUSE if number else 0)
             for name, row in self._stats(states, COUNTERS).items():
-                looks.setdefault(name, []).append({column: int(row.get(column) or 0) for column in COLUMNS})
+                looks.setdefault(name, []).append({column: _whole(row.get(column)) for column in COLUMNS})
         return {name: Counters(requests(rows[-1]), errors(rows), since) for name, rows in looks.items()}
 
     def _states(self, pool: str) -> list[dict[str, str]]:
@@ -193,7 +194,10 @@ class HAProxy(Balancer):
         (states,) = self.api.ask(f"show servers state {pool}")
         if not states.startswith("1\n# be_id "):
             raise self._unknown_pool(pool, states)
-        return list(_state_rows(states))
+        rows = list(_state_rows(states))
+        if not all(NUMBER.fullmatch(row.get("be_id", "")) and "be_name" in row and "srv_name" in row for row in rows):
+            raise self.api.stranger(f"show servers state {pool}", states)
+        return rows
 
     def _stats(
         self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS
@@ -201,8 +205,13 @@ class HAProxy(Balancer):
         # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {SERVERS} -1")
-        return {row["svname"]: row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]}
+        command = f"show stat #{states[0]['be_id']} {SERVERS} -1"
+        (stats,) = self.api.ask(command)
+        try:
+            rows = [row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]]
+            return {row["svname"]: row for row in rows}
+        except (KeyError, csv.Error):
+            raise self.api.stranger(command, stats) from None
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         if distrust and pool not in self._following:
@@ -319,7 +328,8 @@ def _answers(text: str) -> list[str]:
     """Cut a connection's output at the empty line that ends each answer."""
     answers: list[str] = []
     lines: list[str] = []
-    for line in text.splitlines():
+    # Not `splitlines`: what a member's own answer to a check says is quoted there, with whatever characters are in it.
+    for line in text.split("\n")[:-1]:
         if line:
             lines.append(line)
         else:
@@ -329,7 +339,7 @@ def _answers(text: str) -> list[str]:
 
 
 def _state_rows(text: str) -> Iterator[dict[str, str]]:
-    lines = text.splitlines()[1:]  # the first is the format's version
+    lines = text.split("\n")[1:]  # the first is the format's version
     header = lines[0].lstrip("# ").split()
     for line in lines[1:]:
         yield dict(zip(header, line.split()))
@@ -349,6 +359,11 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
     columns = [(index, name) for index, name in enumerate(next(rows, [])) if name in wanted]
     for row in rows:
         yield {name: row[index] for index, name in columns if index < len(row)}
+
+
+def _whole(number: str | None) -> int:
+    """A counter; what is none counts nothing."""
+    return int(number) if number and NUMBER.fullmatch(number) else 0
 
 
 def _user() -> str:

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
+import re
 import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .._clock import Clock, Deadline
+from .._domain import plain_json
 from .._domain.errors import InvalidInput, Unreachable
 from .._health.connecting import TIMEOUTS, NoConnection, TimedSocket, broken, connect, no_answer, time_left
 
+_SAFE = "%/:@!$&'()*+,;=~-._"  # in a path; the rest, control characters and what is not ASCII, is percent-encoded
+_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 LARGEST = 64 * 1024 * 1024  # bytes of an answer; a pool of a thousand members takes about one megabyte
 
 
@@ -41,7 +44,7 @@ class Answer:
 
         :raises ValueError: when it is none.
         """
-        return json.loads(self.text)
+        return plain_json.loads(self.text)
 
 
 class HttpApi:
@@ -79,7 +82,7 @@ class HttpApi:
         )
         if username is not None:
             pair = "%s:%s" % (username, password or "")
-            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
         self._context = _context(verify, ca) if self.secure else None
 
     @classmethod
@@ -105,9 +108,10 @@ class HttpApi:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
+        host = _host(parts.hostname or "")
         if (
             parts.scheme not in ("http", "https")
-            or not parts.hostname
+            or not host
             or parts.username
             or parts.query
             or parts.fragment
@@ -118,7 +122,8 @@ class HttpApi:
                 "Credentials have options of their own. Nothing was touched." % self.title
             )
         self.secure = parts.scheme == "https"
-        self.host, self.port, self.path = parts.hostname, port or (443 if self.secure else 80), parts.path.rstrip("/")
+        self.host, self.port = host, port or (443 if self.secure else 80)
+        self.path = quote(parts.path.rstrip("/"), safe=_SAFE)
 
     def ask(
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
@@ -128,7 +133,15 @@ class HttpApi:
         :param path: below the URL, with its query, percent-encoded.
         :return: whatever the answer's status is.
         :raises Unreachable: when there is no complete answer in time, with the reason.
+        :raises InvalidInput: when a header cannot be sent: none of it has been then.
         """
+        for name, value in {**self.headers, **(headers or {})}.items():
+            if not _SENDABLE.fullmatch(value):
+                # Whatever stands in it may be a secret.
+                raise InvalidInput(
+                    "%s at %s: the header %s would have a line break or another character in it that no header can hold, so "
+                    "nothing was sent." % (self.title, self.endpoint, name)
+                )
         deadline = Deadline(Clock(), self.timeout)
         data = body.encode() if isinstance(body, str) else body
         try:
@@ -201,12 +214,22 @@ class HttpApi:
         return Answer(answer.status, received, data.decode("utf-8", "replace"))
 
 
+def _host(name: str) -> str:
+    """A host's name as it is asked for; empty when it is none."""
+    try:
+        known = name if name.isascii() else name.encode("idna").decode("ascii")
+    except ValueError:
+        return ""
+    return known if re.fullmatch(r"[\x21-\x7e]+", known) else ""
+
+
 def _context(verify: bool, ca: str | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(
-            "The certificates in %s cannot be read: %s. Nothing was touched." % (ca, error.strerror or error)
+            "The certificates in %s cannot be read: %s. Nothing was touched."
+            % (ca, getattr(error, "strerror", None) or error)
         ) from None
     if not verify:
         context.check_hostname = False

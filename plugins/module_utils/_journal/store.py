@@ -15,7 +15,7 @@ from typing import Iterator, List, Optional
 
 from .._clock import Clock
 from .._domain.errors import DeployError, InvalidInput
-from . import files, journal, lease
+from . import files, journal, lease, shapes
 from .times import epoch
 
 LOCK_SECONDS = 20.0
@@ -75,6 +75,8 @@ class Store:
         self._expect(self._lease, data["service"] == self.service, "the lease of another service")
         if data["owner"] is not None:
             self._expect(self._lease, data["fence"] > 0 and _times(data), "a held lease without usable times")
+            problem = shapes.wrong_owner(data["owner"])
+            self._expect(self._lease, not problem, problem)
         return data
 
     def journal(self, rollout: str) -> Optional[journal.Journal]:
@@ -89,6 +91,8 @@ class Store:
         if data is not None:
             right = (data["id"], data["service"]) == (rollout, self.service)
             self._expect(path, right, "the journal of another rollout")
+            problem = shapes.wrong_journal(data)
+            self._expect(path, not problem, problem)
         return data
 
     def journals(self) -> List[journal.Journal]:
