@@ -120,7 +120,7 @@ class RuntimeApi:
             raise Unreachable(f"Nothing listens on {self.label}: is HAProxy running?") from None
         except socket.timeout:
             raise Unreachable(f"HAProxy at {self.label} did not answer within {self.timeout:g} s.") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a part of a host's name that is too long
             raise Unreachable(f"HAProxy at {self.label} cannot be talked to: {error}") from None
 
     def _connect(self) -> socket.socket:
@@ -149,6 +149,11 @@ class HAProxy(Balancer):
         if address:
             _host_and_port(address)
         self.server_options = options["server_options"]
+        if re.search(r"[;\x00-\x1f\x7f]", self.server_options or ""):
+            raise InvalidInput(
+                f"Balancer {name}: `server_options` has a `;`, a line break or a control character in it, with which another command "
+                "would begin. Nothing was touched."
+            )
         self.state_file = ConfigFile(absolute("state_file", options["state_file"])) if options["state_file"] else None
         self.api = RuntimeApi(path, address, options["timeout"])
         # Members that track another, by pool, as last read: they have no result of their own.
@@ -218,7 +223,9 @@ class HAProxy(Balancer):
             self.members(pool)
         following = self._following[pool] if distrust else set()
         commands = []  # a list for each member
+        _check_name("pool", pool)
         for change in changes:
+            _check_name("member", change.name)
             # A member that leaves does so before its weight changes, one that returns after it.
             server = f"{pool}/{change.name}"
             weight = [] if change.weight is None else [f"set server {server} weight {change.weight}"]
@@ -241,6 +248,8 @@ class HAProxy(Balancer):
         return members
 
     def cut(self, pool: str, names: list[str]) -> None:
+        for name in (pool, *names):
+            _check_name("pool or member", name)
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
@@ -403,6 +412,7 @@ def _check_name(kind: str, name: str) -> None:
 
 def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+    # Nothing but what a name or an address is made of: it becomes part of a command.
+    if not colon or not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", host, re.ASCII) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)

@@ -22,6 +22,7 @@ from .._clock import Clock, Deadline
 from .._domain import plain_json
 from .._domain.errors import InvalidInput, Unreachable
 from .._health.connecting import TIMEOUTS, NoConnection, TimedSocket, broken, connect, no_answer, time_left
+from .._health.redaction import Redactor
 
 _SAFE = "%/:@!$&'()*+,;=~-._"  # in a path; the rest, control characters and what is not ASCII, is percent-encoded
 _SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -163,9 +164,8 @@ class HttpApi:
 
     def stranger(self, request: str, found: str) -> Unreachable:
         """The error for an answer that this balancer never gives."""
-        return Unreachable(
-            "What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, found[:200])
-        )
+        said = Redactor(self.headers).text(found)[:200]
+        return Unreachable("What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, said))
 
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable("%s at %s: %s. Is it running, and reachable from here?" % (self.title, self.endpoint, why))
@@ -211,7 +211,9 @@ class HttpApi:
         if promised is not None and len(data) < promised:
             raise http.client.IncompleteRead(data, promised - len(data))
         received = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, received, data.decode("utf-8", "replace"))
+        text = data.decode("utf-8", "replace")
+        # Whoever refuses a request may echo it, credentials and all, and what is said of a refusal is quoted.
+        return Answer(answer.status, received, Redactor(self.headers).text(text) if answer.status >= 400 else text)
 
 
 def _host(name: str) -> str:

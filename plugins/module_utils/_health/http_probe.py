@@ -188,7 +188,7 @@ def _body(answer: http.client.HTTPResponse, deadline: Deadline) -> tuple[str, bo
     charset = answer.headers.get_content_charset() or "utf-8"
     try:
         text = kept.decode(charset, "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no such charset, or one that cannot be read leniently, such as `idna` and `undefined`
         text = kept.decode("utf-8", "replace")
     return text, length > len(kept)
 

@@ -155,14 +155,18 @@ class Ownership:
             self._gid = _number(group, "group", lambda name: grp.getgrnam(name).gr_gid)
 
     def give(self, path: str) -> None:
-        """Give `path` and all below it; links are given, not followed."""
+        """Give `path` and all below it; links are given, not followed.
+
+        From the bottom up, and by directories that are held open: from the moment that a directory is somebody else's they may put
+        a link into the place of anything in it, and nothing below it is looked for by its path any more.
+        """
         if self._uid == self._gid == -1:
             return
-        os.lchown(path, self._uid, self._gid)
         if kind_of(path) == "directory":
-            for root, directories, files in os.walk(path):
+            for _root, directories, files, descriptor in os.fwalk(path, topdown=False, follow_symlinks=False):
                 for name in directories + files:
-                    os.lchown(os.path.join(root, name), self._uid, self._gid)
+                    os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
+        os.lchown(path, self._uid, self._gid)
 
 
 def _number(name: str, what: str, look_up: Any) -> int:
