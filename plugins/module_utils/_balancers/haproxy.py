@@ -38,6 +38,7 @@ DRAIN = 0x08 | 0x10
 # srv_check_state: configured, and not switched off by `disable health`.
 CHECKED = 0x02 | 0x04
 
+HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,20}")
 HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
 WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
@@ -413,6 +414,6 @@ def _check_name(kind: str, name: str) -> None:
 def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     # Nothing but what a name or an address is made of: it becomes part of a command.
-    if not colon or not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", host, re.ASCII) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+    if not colon or not HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)

@@ -152,9 +152,10 @@ def _complete(headers: dict[str, str], parts: SplitResult) -> dict[str, str]:
 
 
 def _redirected(url: str, headers: dict[str, str], location: str) -> tuple[str, dict[str, str]]:
-    target = urljoin(url, location)
-    here, there = urlsplit(url), urlsplit(target)
+    target = location
     try:
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
         if there.scheme not in _PORTS:
             raise ValueError("its scheme is neither http nor https")
         if here.scheme == "https" and there.scheme == "http":

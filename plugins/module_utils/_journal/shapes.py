@@ -24,7 +24,8 @@ _DETAILS: Dict[str, Any] = {
 }
 _TEXT, _WHOLE = (str, _NONE), (int, _NONE)
 _OWNER = {
-    "name": _TEXT, "controller": _TEXT, "pid": _WHOLE, "process_started": _WHOLE, "boot_id": _TEXT, "pid_namespace": _TEXT, "machine": _TEXT,
+    "name": _TEXT, "controller": _TEXT, "pid": _WHOLE, "process_started": _WHOLE, "boot_id": _TEXT, "pid_namespace": _TEXT,
+    "machine": _TEXT,
 }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from .._domain.members import Change
 from .._domain.shape import NUMBER, wrong
 
 POLL = 0.2  # seconds
-_HELD = {"until": NUMBER, "running": (list, type(None)), "members": {...: {"state": (str, type(None)), "weight": (int, type(None))}}, "reasserted": int}
+_MEMBER = {"state": (str, type(None)), "weight": (int, type(None))}
+_HELD = {"until": NUMBER, "running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
 GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
 
 

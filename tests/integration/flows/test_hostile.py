@@ -18,7 +18,7 @@ def liar(tmp_path):
     """A health page whose version and words are templates that would write a file, which `liar.caught` is."""
 
     class Page(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             template = "{{ lookup('ansible.builtin.pipe', 'touch %s') }}{%% set x = 1 %%}" % server.caught
             body = json.dumps({"version": template, "status": "ok"}).encode()
             self.send_response(503 if self.path == "/sick" else 200)
@@ -43,7 +43,9 @@ def liar(tmp_path):
 
 @CORES
 @pytest.mark.parametrize(
-    "health", [{"path": "/health", "version": "$.version"}, {"path": "/sick", "version_header": "X-Version"}], ids=["version", "page"]
+    "health",
+    [{"path": "/health", "version": "$.version"}, {"path": "/sick", "version_header": "X-Version"}],
+    ids=["version", "page"],
 )
 def test_what_a_health_page_says_is_never_a_template(shop, liar, core, tmp_path, health):
     wanted = {"url": liar.url + health["path"], **{key: value for key, value in health.items() if key != "path"}}

@@ -19,7 +19,10 @@ import yaml
 SECRET = "hush7731hush"
 OTHER = "mum8842mum"  # of header, token and key, so that one is not masked for the other's sake
 BASIC = base64.b64encode(f"kim:{SECRET}".encode()).decode()
-SHIPPED = {"ansible_become": True, "ansible_become_method": "su"}  # to oneself: it takes the module out of Ansible's own process
+SHIPPED = {
+    "ansible_become": True,
+    "ansible_become_method": "su",
+}  # to oneself: it takes the module out of Ansible's own process
 USER = {"username": "kim", "password": SECRET}
 HEADERS = {"Authorization": f"Bearer {OTHER}"}
 RECORD = {"service": "shop", "id": "1", "version": "1.4.2", "strategy": "rolling", "outcome": "succeeded"}
@@ -27,9 +30,21 @@ RECORD = {"service": "shop", "id": "1", "version": "1.4.2", "strategy": "rolling
 
 def tasks_of(url, folder):
     """A task with credentials for every module that takes any, and every provider that does."""
-    pools = [{"provider": provider, "url": url, **USER} for provider in ("apache", "caddy", "haproxy_dataplane", "nginx_plus")]
+    pools = [
+        {"provider": provider, "url": url, **USER}
+        for provider in ("apache", "caddy", "haproxy_dataplane", "nginx_plus")
+    ]
     pools.append({"provider": "traefik", "url": url, "file": str(folder / "app.yml"), "timeout": 0.2, **USER})
-    pools.append({"provider": "aws_target_group", "url": url, "region": "r", "access_key": "kim", "secret_key": SECRET, "session_token": OTHER})
+    pools.append(
+        {
+            "provider": "aws_target_group",
+            "url": url,
+            "region": "r",
+            "access_key": "kim",
+            "secret_key": SECRET,
+            "session_token": OTHER,
+        }
+    )
     member = {"pool": "app", "members": ["m1"], "state": "disabled"}
     metric = {"name": "errors", "kind": "errors", "source": "prometheus"}
     asked = {"prometheus": {"url": url, "requests": "a", "errors": "b", "token": OTHER}}
@@ -38,14 +53,59 @@ def tasks_of(url, folder):
         yield "pool_info", {"pool": "app", "balancers": [pool]}
         yield "pool_member", {**member, "balancers": [pool]}
     yield "pool_persistence", {"pool": "app", "balancers": pools[:1]}
-    yield "traffic_split", {"pool": "app", "balancers": pools[:1], "groups": {"a": ["m1"], "b": ["m2"]}, "shares": {"a": 1, "b": 99}}
-    yield "health_check", {"targets": [{"name": "t", "url": f"{url}/?key={SECRET}", "headers": HEADERS}], "deadline": 0.5}
-    yield "gate", {"gates": [{"name": "g", "url": f"{url}/?key={SECRET}", "headers": HEADERS, "timeout": 1}], "point": "rollout"}
-    yield "traffic_probe", {"name": "shop", "path": str(folder), "urls": [f"{url}/?key={SECRET}"], "headers": HEADERS, "lifetime": 1, "rate": 1}
-    yield "canary_analysis", {"groups": {"canary": ["a"], "baseline": ["b"]}, "metrics": [{**metric, **asked}], "duration": 0.2, "interval": 0.1}
-    yield "rollout_notice", {"event": "begin", "record": RECORD, "webhooks": [told], "grafana": {**told, "token": OTHER}, "on_failure": "fail"}
+    yield (
+        "traffic_split",
+        {"pool": "app", "balancers": pools[:1], "groups": {"a": ["m1"], "b": ["m2"]}, "shares": {"a": 1, "b": 99}},
+    )
+    yield (
+        "health_check",
+        {"targets": [{"name": "t", "url": f"{url}/?key={SECRET}", "headers": HEADERS}], "deadline": 0.5},
+    )
+    yield (
+        "gate",
+        {"gates": [{"name": "g", "url": f"{url}/?key={SECRET}", "headers": HEADERS, "timeout": 1}], "point": "rollout"},
+    )
+    yield (
+        "traffic_probe",
+        {
+            "name": "shop",
+            "path": str(folder),
+            "urls": [f"{url}/?key={SECRET}"],
+            "headers": HEADERS,
+            "lifetime": 1,
+            "rate": 1,
+        },
+    )
+    yield (
+        "canary_analysis",
+        {
+            "groups": {"canary": ["a"], "baseline": ["b"]},
+            "metrics": [{**metric, **asked}],
+            "duration": 0.2,
+            "interval": 0.1,
+        },
+    )
+    yield (
+        "rollout_notice",
+        {
+            "event": "begin",
+            "record": RECORD,
+            "webhooks": [told],
+            "grafana": {**told, "token": OTHER},
+            "on_failure": "fail",
+        },
+    )
     yield "rollout_notice", {"event": "begin", "record": RECORD, "pushgateway": {**told, **USER}}
-    yield "release", {"path": str(folder / "app"), "version": "1", "source": f"{url}/a.tar", "url_username": "kim", "url_password": SECRET}
+    yield (
+        "release",
+        {
+            "path": str(folder / "app"),
+            "version": "1",
+            "source": f"{url}/a.tar",
+            "url_username": "kim",
+            "url_password": SECRET,
+        },
+    )
     yield "release", {"path": str(folder / "app"), "version": "1", "source": f"{url}/a.tar", "headers": HEADERS}
 
 
@@ -71,12 +131,18 @@ class CommandLines(threading.Thread):
     "door",
     [
         pytest.param({}, id="in-process"),
-        pytest.param(SHIPPED, id="shipped", marks=pytest.mark.skipif(os.getuid() != 0, reason="only root becomes root without being asked")),
+        pytest.param(
+            SHIPPED,
+            id="shipped",
+            marks=pytest.mark.skipif(os.getuid() != 0, reason="only root becomes root without being asked"),
+        ),
     ],
 )
 def test_no_secret_is_seen_however_loud_the_task(door, serve, tmp_path):
     server = serve()
-    (tmp_path / "app.yml").write_text('{"http": {"services": {"app": {"loadBalancer": {"servers": [{"url": "http://192.0.2.1"}]}}}}}')
+    (tmp_path / "app.yml").write_text(
+        '{"http": {"services": {"app": {"loadBalancer": {"servers": [{"url": "http://192.0.2.1"}]}}}}}'
+    )
     # In variables, as from a vault: what stands in a playbook's own text Ansible prints from there.
     tasks = [
         {"name": f"{number} {module}", f"zero_downtime.deploy.{module}": options, "ignore_errors": True}
@@ -89,7 +155,18 @@ def test_no_secret_is_seen_however_loud_the_task(door, serve, tmp_path):
     watch = CommandLines()
     watch.start()
     done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-vvvv", "--diff", "-i", "here,", "-c", "local", "-e", "@vault.yml", "play.yml"],
+        [
+            Path(sys.executable).parent / "ansible-playbook",
+            "-vvvv",
+            "--diff",
+            "-i",
+            "here,",
+            "-c",
+            "local",
+            "-e",
+            "@vault.yml",
+            "play.yml",
+        ],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -116,5 +193,9 @@ def test_no_secret_is_seen_however_loud_the_task(door, serve, tmp_path):
     assert watch.looks > 10
     assert not watch.found
     (tmp_path / "vault.yml").unlink()
-    kept = [path for path in tmp_path.rglob("*") if path.is_file() and any(s.encode() in path.read_bytes() for s in (SECRET, OTHER, BASIC))]
+    kept = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and any(s.encode() in path.read_bytes() for s in (SECRET, OTHER, BASIC))
+    ]
     assert not kept, "a file has it"

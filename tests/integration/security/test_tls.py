@@ -40,7 +40,9 @@ def balancer(provider, **more):
 
 
 def traefik(tmp_path):
-    (tmp_path / "app.yml").write_text('{"http": {"services": {"app": {"loadBalancer": {"servers": [{"url": "http://192.0.2.1"}]}}}}}')
+    (tmp_path / "app.yml").write_text(
+        '{"http": {"services": {"app": {"loadBalancer": {"servers": [{"url": "http://192.0.2.1"}]}}}}}'
+    )
     return balancer("traefik", file=str(tmp_path / "app.yml"), timeout=1, **USER)
 
 
@@ -58,7 +60,13 @@ def probe(url, trust):
 def notice(kind):
     def ask(url, trust):
         target = {"url": url, **trust}
-        return said(tell_rollout, event="begin", record=RECORD, on_failure="fail", **{kind: [target] if kind == "webhooks" else target})
+        return said(
+            tell_rollout,
+            event="begin",
+            record=RECORD,
+            on_failure="fail",
+            **{kind: [target] if kind == "webhooks" else target},
+        )
 
     return ask
 
@@ -113,7 +121,9 @@ def test_who_cannot_prove_who_they_are_is_not_talked_to(client, serve, certifica
 def test_a_release_is_not_fetched_from_who_cannot_prove_who_they_are(serve, certificates, tmp_path):
     server = serve(certificates.server)
     with pytest.raises(DeployError, match="could not be fetched.*ertificate"):
-        download(f"https://{server.place}/app.tar.gz", str(tmp_path / "app"), username="u", password="hush-hush", timeout=5)
+        download(
+            f"https://{server.place}/app.tar.gz", str(tmp_path / "app"), username="u", password="hush-hush", timeout=5
+        )
     assert server.asked == []
     with pytest.raises(DeployError, match="the server answered 400"):
         download(f"https://{server.place}/app.tar.gz", str(tmp_path / "app"), validate_certs=False, timeout=5)

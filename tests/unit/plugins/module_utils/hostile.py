@@ -36,7 +36,29 @@ JUNK = [
 ]  # fmt: skip
 
 
-VALUES = [None, True, 0, -1, 1.5, 10**30, 10**400, math.inf, math.nan, "", "x", "9", "\ud800", "\0", "é\u2028", [], {}, [None], {"a": 1}, ["x"], [[]]]
+VALUES = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    10**400,
+    math.inf,
+    math.nan,
+    "",
+    "x",
+    "9",
+    "\ud800",
+    "\0",
+    "é\u2028",
+    [],
+    {},
+    [None],
+    {"a": 1},
+    ["x"],
+    [[]],
+]
 
 
 def spots(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -116,7 +138,9 @@ def stranger(reply: Callable[[bytes], bytes]) -> Iterator[str]:
                     connection.settimeout(5)
                     connection.sendall(reply(connection.recv(65536)))
                     connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):  # else what is unread resets the connection before the answer has arrived
+                    while connection.recv(
+                        65536
+                    ):  # else what is unread resets the connection before the answer has arrived
                         pass
                 except OSError:
                     pass  # they have given up

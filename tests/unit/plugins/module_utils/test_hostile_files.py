@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -31,7 +32,15 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._domain.test_rollout_metrics import RECORD
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils.hostile import briefly, in_words, spoilt
 
-OWNER = {"name": "kim", "controller": "c1", "pid": 10, "process_started": 5, "boot_id": "b", "pid_namespace": "p", "machine": "m"}
+OWNER = {
+    "name": "kim",
+    "controller": "c1",
+    "pid": 10,
+    "process_started": 5,
+    "boot_id": "b",
+    "pid_namespace": "p",
+    "machine": "m",
+}
 STATE = {"state": "enabled", "weight": 100}
 
 
@@ -88,7 +97,8 @@ def test_a_spoilt_journal_or_lease(kept):
             ("begin", {"version": "3", "strategy": "rolling", "take_over": True}),
         ):
             for check_mode in (True, False):
-                in_words(lambda: asked(keep_journal, check_mode, action=action, path=str(path), service="shop", owner=OWNER, **options))
+                told = {"action": action, "path": str(path), "service": "shop", "owner": OWNER, **options}
+                in_words(functools.partial(asked, keep_journal, check_mode, **told))
         assert not [left for left in path.rglob("*.tmp")]
 
     try_it()
@@ -106,18 +116,41 @@ def test_a_spoilt_file_of_figures(kind, tmp_path):
     @given(st.data())
     def try_it(data):
         (tmp_path / "figures").write_bytes(data.draw(spoilt(FIGURES[kind])))
-        told = in_words(lambda: FigureFile(str(tmp_path / "figures"), kind).read({"canary": ["m1"], "baseline": ["m2"]}, 0))
+        told = in_words(
+            lambda: FigureFile(str(tmp_path / "figures"), kind).read({"canary": ["m1"], "baseline": ["m2"]}, 0)
+        )
         for reading in told.values() if isinstance(told, dict) else ():
             assert all(isinstance(value, float) for value in reading.values)
 
     try_it()
 
 
-HEAD = {"kind": "zero_downtime.probe", "format": 1, "began": 1795255200.5, "urls": ["http://lb/"], "rate": 5, "timeout": 2}
-SECOND = {"at": 1795255201, "outcomes": {"ok": 4, "refused": 1}, "versions": {"1": 4}, "latencies": {"counts": {"47": 4}, "longest": 9.5},
-          "first": 1795255201.2, "last": 1795255201.2, "late": 0,
-          "failures": [{"time": 1795255201.2, "outcome": "refused", "why": "x", "url": "http://lb/", "version": ""}]}
-PROBED = b"".join(json.dumps(line).encode() + b"\n" for line in (HEAD, {"until": 1795255202.0, "seconds": [SECOND]}, {"until": 1795255203.0, "seconds": [], "ended": "told to"}))
+HEAD = {
+    "kind": "zero_downtime.probe",
+    "format": 1,
+    "began": 1795255200.5,
+    "urls": ["http://lb/"],
+    "rate": 5,
+    "timeout": 2,
+}
+SECOND = {
+    "at": 1795255201,
+    "outcomes": {"ok": 4, "refused": 1},
+    "versions": {"1": 4},
+    "latencies": {"counts": {"47": 4}, "longest": 9.5},
+    "first": 1795255201.2,
+    "last": 1795255201.2,
+    "late": 0,
+    "failures": [{"time": 1795255201.2, "outcome": "refused", "why": "x", "url": "http://lb/", "version": ""}],
+}
+PROBED = b"".join(
+    json.dumps(line).encode() + b"\n"
+    for line in (
+        HEAD,
+        {"until": 1795255202.0, "seconds": [SECOND]},
+        {"until": 1795255203.0, "seconds": [], "ended": "told to"},
+    )
+)
 
 
 def test_a_spoilt_record_of_a_prober(tmp_path):
@@ -190,7 +223,11 @@ def test_a_spoilt_archive(real, tmp_path_factory):
         spoiled = bytearray(real)
         for _each in range(data.draw(st.integers(1, 6))):
             at = data.draw(st.integers(0, len(spoiled) - 1) | st.integers(0, min(1023, len(spoiled) - 1)))
-            junk = data.draw(st.sampled_from([b"\0", b"\xff", b"9", b"/", b"..", b"-", b"\x80\0\0\0", b"L", b"x", b"S", b"1" * 11, b"=", b" "]))
+            junk = data.draw(
+                st.sampled_from(
+                    [b"\0", b"\xff", b"9", b"/", b"..", b"-", b"\x80\0\0\0", b"L", b"x", b"S", b"1" * 11, b"=", b" "]
+                )
+            )
             spoiled[at : at + len(junk)] = junk
         if real[:2] != b"PK" and data.draw(st.booleans()):
             rechecked(spoiled)

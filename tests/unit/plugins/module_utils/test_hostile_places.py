@@ -15,7 +15,11 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import lock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput, Refused
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    DeployError,
+    InvalidInput,
+    Refused,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._metrics.prometheus import Prometheus
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._release.archives import Archive
@@ -76,7 +80,9 @@ def test_what_a_balancer_calls_itself_is_no_header():
 @as_root
 @pytest.mark.parametrize("kind", ["file", "pipe", "link"])
 def test_a_lock_that_somebody_else_has_put_there_is_not_used(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(lock.tempfile, "gettempdir", lambda: str(tmp_path))  # not everybody's, or the kernel refuses by itself
+    monkeypatch.setattr(
+        lock.tempfile, "gettempdir", lambda: str(tmp_path)
+    )  # not everybody's, or the kernel refuses by itself
     path = lock.file_of("lb1 app", "lock")
     if kind == "link":
         os.symlink(tmp_path / "elsewhere", path)

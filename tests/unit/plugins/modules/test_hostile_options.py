@@ -26,8 +26,11 @@ MODULES = sorted(path.stem for path in Path(__file__).parents[4].joinpath("plugi
 
 NAMES = [
     "", " ", "m1", "a b", "a\nb", "m1;touch PWNED", "$(touch PWNED)", "`touch PWNED`", "|touch PWNED", "'", '"', "{{ 1 }}",
-    "{{ lookup('pipe', 'touch PWNED') }}", "a\0b", "\ud800", "../../x", "..", "/", "-rf", "é\u2028", "\x1b[2J", "x" * 5000, "%s%n", "%00", "\\",
-    "http://127.0.0.1:9/", "http://127.0.0.1:9/\r\nX: y", "http://a\0b/", "http://" + "a" * 70 + "/", "http://[::1", "https://é.invalid:99999/",
+    # as templates, and out of their place
+    "{{ lookup('pipe', 'touch PWNED') }}", "a\0b", "\ud800", "../../x", "..", "/", "-rf", "é\u2028", "\x1b[2J", "x" * 5000, "%s%n",
+    "%00", "\\",
+    "http://127.0.0.1:9/", "http://127.0.0.1:9/\r\nX: y", "http://a\0b/", "http://" + "a" * 70 + "/", "http://[::1",
+    "https://é.invalid:99999/",
     "127.0.0.1:9", "127.0.0.1;x:80", "$.version", "$[", "(", "(?P<a>", "1:1:", "9" * 5000, "50%", "-1%", "1e999", "now", "2026-99-99T00:00:00Z",
 ]  # fmt: skip
 NUMBERS = [0, 1, -1, 2, 255, 70000, 2**31, 10**18, -(10**18), 10**400]
@@ -47,7 +50,10 @@ def value_of(draw, name, spec, folder):
     if name in WAITS or name.endswith(("_timeout", "_wait", "_step", "hold", "notice", "interval")):
         return draw(st.sampled_from([WAITS.get(name, 0.02), WAITS.get(name, 0.02), WAITS.get(name, 0.02), -1, 0]))
     if kind == "path" or name in ("file", "socket", "pid_file", "state_file", "dest"):
-        return str(folder / draw(st.sampled_from(["there", "not-there", "not/there.yml", "empty.yml", "state", "x.prom", "a\0b"])))
+        return str(
+            folder
+            / draw(st.sampled_from(["there", "not-there", "not/there.yml", "empty.yml", "state", "x.prom", "a\0b"]))
+        )
     if draw(st.integers(0, 24)) == 0:
         return draw(ANYTHING)
     if spec.get("choices"):
@@ -57,7 +63,12 @@ def value_of(draw, name, spec, folder):
         return [value_of(draw, name, element, folder) for _each in range(draw(st.integers(0, 2)))]
     if kind == "dict" and options:
         return entry_of(draw, options, folder)
-    simple = {"bool": st.booleans(), "int": st.sampled_from(NUMBERS), "float": st.sampled_from(FLOATS), "str": st.sampled_from(NAMES)}
+    simple = {
+        "bool": st.booleans(),
+        "int": st.sampled_from(NUMBERS),
+        "float": st.sampled_from(FLOATS),
+        "str": st.sampled_from(NAMES),
+    }
     return draw(simple.get(kind, ANYTHING))
 
 
@@ -77,7 +88,11 @@ def fitting(draw, given, options, folder):
     provider = registry.PROVIDERS.get(given["provider"])
     if provider is None or draw(st.integers(0, 9)) == 0:
         return given
-    fits = {name: value for name, value in given.items() if name in ("provider", "name", "names", "timeout", *provider.options)}
+    fits = {
+        name: value
+        for name, value in given.items()
+        if name in ("provider", "name", "names", "timeout", *provider.options)
+    }
     for name, option in provider.options.items():
         if option.required:
             fits[name] = value_of(draw, name, options[name], folder)

@@ -38,23 +38,92 @@ HAPROXY = {
     b"": b"\n",
 }
 SERVER = {"id": 0, "server": M1, "name": M1, "weight": 1, "down": False}
-PEER = {**SERVER, "state": "up", "active": 0, "requests": 7, "fails": 1, "health_checks": {"last_passed": True}, "responses": {"5xx": 2}}
-PLUS_INFO = {"version": "1.27", "build": "r34", "ppid": 1, "generation": 1, "load_timestamp": "2026-01-01T00:00:00.000Z", "timestamp": "2026-01-02T00:00:00.000Z"}
-DISABLED_NOTE = {"match": {"status_code": [999]}, "routes": [{"handle": [{"handler": "vars", "zero_downtime_out": [
-    {"place": 1, "weight": 1, "upstream": {"dial": M2}}]}]}]}
-CADDY = {"@id": "app", "handler": "reverse_proxy", "upstreams": [{"dial": M1}], "handle_response": [DISABLED_NOTE],
-         "load_balancing": {"selection_policy": {"policy": "weighted_round_robin", "weights": [3]}}}
-HOST = {"address": {"socket_address": {"address": "192.0.2.1", "port_value": 80}}, "weight": 1,
-        "stats": [{"name": "rq_active", "value": "2"}, {"name": "rq_error", "value": "1"}, {"name": "rq_success", "value": "4"}],
-        "health_status": {"eds_health_status": "HEALTHY", "failed_active_health_check": True}}
-EDS = {"version_info": "1", "resources": [{"cluster_name": "app", "endpoints": [{
-    "lb_endpoints": [{"endpoint": {"hostname": "m1", "address": HOST["address"]}, "load_balancing_weight": 1}],
-    "metadata": {"filter_metadata": {"zero_downtime.deploy": {"disabled": [{"at": 1, "lb_endpoint": {
-        "endpoint": {"hostname": "m2", "address": {"socket_address": {"address": "192.0.2.2", "port_value": 80}}}}}]}}}}]}]}
-TRAEFIK = {"http": {"services": {
-    "app": {"loadBalancer": {"servers": [{"url": f"http://{M1}", "weight": 2}], "healthCheck": {"path": "/"}}},
-    "app.zero_downtime-out": {"loadBalancer": {"servers": [{"url": f"http://{M2}#1"}]}}}}}
-SHOWN = [{"name": f"{name}@file", "serverStatus": {f"http://{M1}": "UP"}, **about} for name, about in TRAEFIK["http"]["services"].items()]
+PEER = {
+    **SERVER,
+    "state": "up",
+    "active": 0,
+    "requests": 7,
+    "fails": 1,
+    "health_checks": {"last_passed": True},
+    "responses": {"5xx": 2},
+}
+PLUS_INFO = {
+    "version": "1.27",
+    "build": "r34",
+    "ppid": 1,
+    "generation": 1,
+    "load_timestamp": "2026-01-01T00:00:00.000Z",
+    "timestamp": "2026-01-02T00:00:00.000Z",
+}
+DISABLED_NOTE = {
+    "match": {"status_code": [999]},
+    "routes": [
+        {"handle": [{"handler": "vars", "zero_downtime_out": [{"place": 1, "weight": 1, "upstream": {"dial": M2}}]}]}
+    ],
+}
+CADDY = {
+    "@id": "app",
+    "handler": "reverse_proxy",
+    "upstreams": [{"dial": M1}],
+    "handle_response": [DISABLED_NOTE],
+    "load_balancing": {"selection_policy": {"policy": "weighted_round_robin", "weights": [3]}},
+}
+HOST = {
+    "address": {"socket_address": {"address": "192.0.2.1", "port_value": 80}},
+    "weight": 1,
+    "stats": [
+        {"name": "rq_active", "value": "2"},
+        {"name": "rq_error", "value": "1"},
+        {"name": "rq_success", "value": "4"},
+    ],
+    "health_status": {"eds_health_status": "HEALTHY", "failed_active_health_check": True},
+}
+EDS = {
+    "version_info": "1",
+    "resources": [
+        {
+            "cluster_name": "app",
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"hostname": "m1", "address": HOST["address"]}, "load_balancing_weight": 1}
+                    ],
+                    "metadata": {
+                        "filter_metadata": {
+                            "zero_downtime.deploy": {
+                                "disabled": [
+                                    {
+                                        "at": 1,
+                                        "lb_endpoint": {
+                                            "endpoint": {
+                                                "hostname": "m2",
+                                                "address": {
+                                                    "socket_address": {"address": "192.0.2.2", "port_value": 80}
+                                                },
+                                            }
+                                        },
+                                    }
+                                ]
+                            }
+                        }
+                    },
+                }
+            ],
+        }
+    ],
+}
+TRAEFIK = {
+    "http": {
+        "services": {
+            "app": {"loadBalancer": {"servers": [{"url": f"http://{M1}", "weight": 2}], "healthCheck": {"path": "/"}}},
+            "app.zero_downtime-out": {"loadBalancer": {"servers": [{"url": f"http://{M2}#1"}]}},
+        }
+    }
+}
+SHOWN = [
+    {"name": f"{name}@file", "serverStatus": {f"http://{M1}": "UP"}, **about}
+    for name, about in TRAEFIK["http"]["services"].items()
+]
 APACHE = f"""<html><body><h1>Load Balancer Manager for lb.test</h1><dl><dt>Server Version: Apache/2.4.71 (Debian)</dt></dl>
 <h3>LoadBalancer Status for <a href="/balancer-manager?b=app&amp;nonce=n1">balancer://app</a></h3>
 <table><tr><th>Worker URL</th><th>Route</th><th>Factor</th><th>Status</th><th>HC Method</th><th>HC Interval</th><th>Passes</th>
@@ -76,9 +145,30 @@ REAL = {
     "haproxy_dataplane": {
         b"GET /v3/info": plain({"api": {"version": "v3.0.4 0123abc"}}),
         b"GET /v3/services/haproxy/runtime/info": plain({"info": {"pid": 7, "uptime": 12}}),
-        b"GET /v3/services/haproxy/runtime/backends": plain([{"name": "m1", "address": "192.0.2.1", "port": 80, "admin_state": "ready"}]),
-        b"GET /v3/services/haproxy/stats": plain({"stats": [{"type": "server", "name": "m1", "backend_name": "app", "stats": {
-            "status": "UP", "chkfail": 0, "scur": 1, "qcur": 0, "stot": 7, "econ": 0, "check_status": "* L7OK", "weight": 1}}]}),
+        b"GET /v3/services/haproxy/runtime/backends": plain(
+            [{"name": "m1", "address": "192.0.2.1", "port": 80, "admin_state": "ready"}]
+        ),
+        b"GET /v3/services/haproxy/stats": plain(
+            {
+                "stats": [
+                    {
+                        "type": "server",
+                        "name": "m1",
+                        "backend_name": "app",
+                        "stats": {
+                            "status": "UP",
+                            "chkfail": 0,
+                            "scur": 1,
+                            "qcur": 0,
+                            "stot": 7,
+                            "econ": 0,
+                            "check_status": "* L7OK",
+                            "weight": 1,
+                        },
+                    }
+                ]
+            }
+        ),
         b"": plain({"message": "no"}),
     },
     "nginx_plus": {
@@ -99,20 +189,36 @@ REAL = {
     },
     "apache": {b"": APACHE.encode()},
     "envoy": {
-        b"GET /clusters": plain({"cluster_statuses": [{"name": "app", "observability_name": "app", "host_statuses": [HOST]}]}),
-        b"GET /stats": plain({"stats": [{"name": "cluster.app.version_text", "value": "1"}, {"name": "cluster.app.health_check.attempt", "value": 3}]}),
+        b"GET /clusters": plain(
+            {"cluster_statuses": [{"name": "app", "observability_name": "app", "host_statuses": [HOST]}]}
+        ),
+        b"GET /stats": plain(
+            {
+                "stats": [
+                    {"name": "cluster.app.version_text", "value": "1"},
+                    {"name": "cluster.app.health_check.attempt", "value": 3},
+                ]
+            }
+        ),
         b"GET /server_info": plain({"version": "abc/1.40.0/Clean"}),
         b"": b'{"BootstrapConfigDump", "last_updated": "2026-01-01"}',
     },
     "traefik": {
         b"GET /api/version": plain({"Version": "3.7"}),
         b"GET /api/http/services": plain(SHOWN),
-        b"": ('# TYPE traefik_service_server_up gauge\ntraefik_service_server_up{service="app@file",url="http://%s"} 1\n' % M1).encode(),
+        b"": (
+            '# TYPE traefik_service_server_up gauge\ntraefik_service_server_up{service="app@file",url="http://%s"} 1\n'
+            % M1
+        ).encode(),
     },
 }
 NAMES = {"haproxy": "m1", "haproxy_dataplane": "m1", "apache": "m1", "envoy": "m1"}
 # Files that a driver reads and writes: the option, its name, what stands there.
-FILES = {"envoy": ("eds.json", plain(EDS)), "traefik": ("watched/app.yml", plain(TRAEFIK)), "nginx": ("app.conf", NGINX.encode())}
+FILES = {
+    "envoy": ("eds.json", plain(EDS)),
+    "traefik": ("watched/app.yml", plain(TRAEFIK)),
+    "nginx": ("app.conf", NGINX.encode()),
+}
 
 
 def entry_of(provider, address, folder):
@@ -163,7 +269,9 @@ def test_what_a_stranger_answers_ends_in_words(provider, folder):
         @given(st.data())
         def try_it(data):
             says.clear()
-            says["head"] = data.draw(st.sampled_from(["ETag: x\r\n", "", "ETag: \x01é\r\n y\r\n", "Transfer-Encoding: chunked\r\n"]))
+            says["head"] = data.draw(
+                st.sampled_from(["ETag: x\r\n", "", "ETag: \x01é\r\n y\r\n", "Transfer-Encoding: chunked\r\n"])
+            )
             for begin in data.draw(st.sets(st.sampled_from(sorted(real)), min_size=1, max_size=2)):
                 says[begin] = data.draw(spoilt(real[begin]))
             if file:

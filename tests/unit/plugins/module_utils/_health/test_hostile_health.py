@@ -98,14 +98,19 @@ def test_a_charset_that_nothing_can_be_read_in(charset):
 
 
 def test_a_version_as_long_as_a_book_is_told_by_its_beginning():
-    with stranger(lambda _asked: http(json.dumps({"version": "\x1b[2J" + "9" * 100_000, "nodes": [{"state": "ok"}]}).encode())) as address:
+    with stranger(
+        lambda _asked: http(json.dumps({"version": "\x1b[2J" + "9" * 100_000, "nodes": [{"state": "ok"}]}).encode())
+    ) as address:
         verdict = judge(HttpProbe(f"http://{address}/")(Clock(), 2), EXPECTED)
     assert not verdict.ok
     assert len(verdict.seen) < 400 and verdict.seen.isprintable()
 
 
 VECTOR = json.dumps(
-    {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"instance": "m1"}, "value": [1.5, "7"]}]}}
+    {
+        "status": "success",
+        "data": {"resultType": "vector", "result": [{"metric": {"instance": "m1"}, "value": [1.5, "7"]}]},
+    }
 ).encode()
 FIXED = {"timeout": 0.3, "username": None, "password": None, "validate_certs": True, "ca_path": None}
 
