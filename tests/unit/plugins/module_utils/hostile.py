@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 
 # Bounded, so that all parsers together take less than a minute.
-briefly = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+briefly = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 PIECE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\w.:/+-]+|[^\w\s]')
 

@@ -68,6 +68,15 @@ def test_a_token_with_a_line_break_is_no_second_header_and_is_not_told():
     assert heard == [] and "hush" not in refusal.value.message
 
 
+@pytest.mark.parametrize("status", ["400 No", "200 OK"])
+def test_credentials_that_a_balancer_repeats_are_not_told(status):
+    entry = {"provider": "nginx_plus", "timeout": 1, "username": "kim", "password": "hush-hush"}
+    with stranger(lambda said: http(b"you sent hush-hush: " + said[:150], status)) as address:
+        with pytest.raises(DeployError, match="you sent") as refusal:
+            open_balancer({**entry, "url": f"http://{address}/"}).members("app")
+    assert "hush" not in refusal.value.message and "a2ltOmh1c2gtaHVzaA" not in refusal.value.message
+
+
 def test_what_a_balancer_calls_itself_is_no_header():
     page = b"<h1>Load Balancer Manager for lb\nX-Evil: \xe2\x82\xac</h1>"
     with stranger(lambda _said: http(page)) as address:
