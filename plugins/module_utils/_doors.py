@@ -16,6 +16,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ._clock import Clock
 from ._domain.errors import DeployError
 
+UNUSABLE = (
+    "An option has a zero byte or half a character in it, which no path, program or host's name can have, so what it names was not "
+    "opened. Look for a variable that was read from something binary or in another encoding."
+)
 UseCase = Callable[[Dict[str, Any], bool, Clock], Dict[str, Any]]
 
 
@@ -26,6 +30,11 @@ def outcome(use_case: UseCase, params: dict[str, Any], check_mode: bool) -> dict
     except DeployError as error:
         # `changed` may be among the facts: what was done before the failure is still told.
         return {"changed": False, **error.facts, "failed": True, "msg": error.message}
+    except ValueError as error:
+        # Where it is in the way, the system says so first, before anything is opened or started; elsewhere such text does no harm.
+        if "embedded null" not in str(error) and "surrogates not allowed" not in str(error):
+            raise
+        return {"changed": False, "failed": True, "msg": UNUSABLE}
 
 
 def serve(module: AnsibleModule, use_case: UseCase) -> None:

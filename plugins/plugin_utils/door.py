@@ -13,12 +13,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._doors import UseCase, outcome
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._options import validated
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.lease import by_its_clock, renewed
 
 
@@ -108,10 +107,5 @@ class UseCaseAction(ActionBase):
 
     def validated(self, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The options as the module would see them, and a failed result when it would refuse them."""
-        result = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.CONSTRAINTS).validate(args)
-        if not result.error_messages:
-            return result.validated_parameters, {}
-        said = "; ".join(result.error_messages)
-        if result.unsupported_parameters and isinstance(result.errors[0], UnsupportedError):
-            said = f"Unsupported parameters: {said}"
-        return result.validated_parameters, {"failed": True, "changed": False, "msg": said}
+        params, wrong = validated(self.ARGUMENT_SPEC, args, self.CONSTRAINTS)
+        return params, {"failed": True, "changed": False, "msg": "; ".join(wrong)} if wrong else {}

@@ -18,6 +18,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from .._domain import plain_json
 from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DOWN, STARTING, STATES, UNKNOWN, UP, Change, Member
@@ -158,8 +159,8 @@ class Command(Balancer):
                 f"Balancer {self.name}: `{_line(words)}` ended with {ended.rc}: {ended.said or 'it said nothing'}"
             )
         try:
-            answer = json.loads(ended.output)
-        except (ValueError, RecursionError):
+            answer = plain_json.loads(ended.output)
+        except ValueError:
             raise self._stranger(words, NotAsAgreed(f"it printed {ended.output[:200]!r}, which is no JSON")) from None
         if not isinstance(answer, dict):
             raise self._stranger(words, NotAsAgreed(f"it printed {ended.output[:200]!r}, which is no object"))

@@ -38,6 +38,8 @@ DRAIN = 0x08 | 0x10
 # srv_check_state: configured, and not switched off by `disable health`.
 CHECKED = 0x02 | 0x04
 
+HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
+NUMBER = re.compile(r"[0-9]{1,20}")
 HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
 WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
@@ -119,7 +121,7 @@ class RuntimeApi:
             raise Unreachable(f"Nothing listens on {self.label}: is HAProxy running?") from None
         except socket.timeout:
             raise Unreachable(f"HAProxy at {self.label} did not answer within {self.timeout:g} s.") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a part of a host's name that is too long
             raise Unreachable(f"HAProxy at {self.label} cannot be talked to: {error}") from None
 
     def _connect(self) -> socket.socket:
@@ -148,6 +150,11 @@ class HAProxy(Balancer):
         if address:
             _host_and_port(address)
         self.server_options = options["server_options"]
+        if re.search(r"[;\x00-\x1f\x7f]", self.server_options or ""):
+            raise InvalidInput(
+                f"Balancer {name}: `server_options` has a `;`, a line break or a control character in it, with which another command "
+                "would begin. Nothing was touched."
+            )
         self.state_file = ConfigFile(absolute("state_file", options["state_file"])) if options["state_file"] else None
         self.api = RuntimeApi(path, address, options["timeout"])
         # Members that track another, by pool, as last read: they have no result of their own.
@@ -167,8 +174,8 @@ class HAProxy(Balancer):
     def members(self, pool: str) -> list[Member]:
         states = self._states(pool)
         stats = self._stats(states)
-        self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
         try:
+            self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
             return [_member(row, stats[row["srv_name"]]) for row in states]
         except (KeyError, ValueError):
             raise Unreachable(
@@ -204,7 +211,10 @@ class HAProxy(Balancer):
         (states,) = self.api.ask(f"show servers state {pool}")
         if not states.startswith("1\n# be_id "):
             raise self._unknown_pool(pool, states)
-        return list(_state_rows(states))
+        rows = list(_state_rows(states))
+        if not all(NUMBER.fullmatch(row.get("be_id", "")) and "be_name" in row and "srv_name" in row for row in rows):
+            raise self.api.stranger(f"show servers state {pool}", states)
+        return rows
 
     def _stats(
         self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS, kind: int = SERVERS
@@ -212,15 +222,22 @@ class HAProxy(Balancer):
         # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        (stats,) = self.api.ask(f"show stat #{states[0]['be_id']} {kind} -1")
-        return {row["svname"]: row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]}
+        command = f"show stat #{states[0]['be_id']} {kind} -1"
+        (stats,) = self.api.ask(command)
+        try:
+            rows = [row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]]
+            return {row["svname"]: row for row in rows}
+        except (KeyError, csv.Error):
+            raise self.api.stranger(command, stats) from None
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         if distrust and pool not in self._following:
             self.members(pool)
         following = self._following[pool] if distrust else set()
         commands = []  # a list for each member
+        _check_name("pool", pool)
         for change in changes:
+            _check_name("member", change.name)
             # A member that leaves does so before its weight changes, one that returns after it.
             server = f"{pool}/{change.name}"
             weight = [] if change.weight is None else [f"set server {server} weight {change.weight}"]
@@ -243,6 +260,8 @@ class HAProxy(Balancer):
         return members
 
     def cut(self, pool: str, names: list[str]) -> None:
+        for name in (pool, *names):
+            _check_name("pool or member", name)
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
@@ -330,7 +349,8 @@ def _answers(text: str) -> list[str]:
     """Cut a connection's output at the empty line that ends each answer."""
     answers: list[str] = []
     lines: list[str] = []
-    for line in text.splitlines():
+    # Not `splitlines`: what a member's own answer to a check says is quoted there, with whatever characters are in it.
+    for line in text.split("\n")[:-1]:
         if line:
             lines.append(line)
         else:
@@ -345,7 +365,7 @@ def _version(info: str) -> str:
 
 
 def _state_rows(text: str) -> Iterator[dict[str, str]]:
-    lines = text.splitlines()[1:]  # the first is the format's version
+    lines = text.split("\n")[1:]  # the first is the format's version
     header = lines[0].lstrip("# ").split()
     for line in lines[1:]:
         yield dict(zip(header, line.split()))
@@ -365,6 +385,11 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
     columns = [(index, name) for index, name in enumerate(next(rows, [])) if name in wanted]
     for row in rows:
         yield {name: row[index] for index, name in columns if index < len(row)}
+
+
+def _whole(number: str | None) -> int:
+    """A counter; what is none counts nothing."""
+    return int(number) if number and NUMBER.fullmatch(number) else 0
 
 
 def _user() -> str:
@@ -404,6 +429,7 @@ def _check_name(kind: str, name: str) -> None:
 
 def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+    # Nothing but what a name or an address is made of: it becomes part of a command.
+    if not colon or not HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)

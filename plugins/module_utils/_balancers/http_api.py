@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .._clock import Clock, Deadline
+from .._domain import plain_json
 from .._domain.errors import InvalidInput, Unreachable
 from .._health.connecting import TIMEOUTS, NoConnection, TimedSocket, broken, connect, no_answer, time_left
+from .._health.redaction import Redactor
 
+_SAFE = "%/:@!$&'()*+,;=~-._"  # in a path; the rest, control characters and what is not ASCII, is percent-encoded
+_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 LARGEST = 64 * 1024 * 1024  # bytes of an answer; a pool of a thousand members takes about one megabyte
 
 
@@ -42,7 +46,7 @@ class Answer:
 
         :raises ValueError: when it is none.
         """
-        return json.loads(self.text)
+        return plain_json.loads(self.text)
 
 
 class HttpApi:
@@ -83,7 +87,7 @@ class HttpApi:
         )
         if username is not None:
             pair = "%s:%s" % (username, password or "")
-            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
         self._context = _context(verify, ca, client_cert, client_key) if self.secure else None
 
     @classmethod
@@ -109,9 +113,10 @@ class HttpApi:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
+        host = _host(parts.hostname or "")
         if (
             parts.scheme not in ("http", "https")
-            or not parts.hostname
+            or not host
             or parts.username
             or parts.query
             or parts.fragment
@@ -122,7 +127,8 @@ class HttpApi:
                 "Credentials have options of their own. Nothing was touched." % self.title
             )
         self.secure = parts.scheme == "https"
-        self.host, self.port, self.path = parts.hostname, port or (443 if self.secure else 80), parts.path.rstrip("/")
+        self.host, self.port = host, port or (443 if self.secure else 80)
+        self.path = quote(parts.path.rstrip("/"), safe=_SAFE)
 
     def ask(
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
@@ -132,7 +138,15 @@ class HttpApi:
         :param path: below the URL, with its query, percent-encoded.
         :return: whatever the answer's status is.
         :raises Unreachable: when there is no complete answer in time, with the reason.
+        :raises InvalidInput: when a header cannot be sent: none of it has been then.
         """
+        for name, value in {**self.headers, **(headers or {})}.items():
+            if not _SENDABLE.fullmatch(value):
+                # Whatever stands in it may be a secret.
+                raise InvalidInput(
+                    "%s at %s: the header %s would have a line break or another character in it that no header can hold, so "
+                    "nothing was sent." % (self.title, self.endpoint, name)
+                )
         deadline = Deadline(Clock(), self.timeout)
         data = body.encode() if isinstance(body, str) else body
         try:
@@ -156,9 +170,8 @@ class HttpApi:
 
     def stranger(self, request: str, found: str) -> Unreachable:
         """The error for an answer that this balancer never gives."""
-        return Unreachable(
-            "What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, found[:200])
-        )
+        said = Redactor(self.headers).text(found)[:200]
+        return Unreachable("What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, said))
 
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable("%s at %s: %s. Is it running, and reachable from here?" % (self.title, self.endpoint, why))
@@ -204,14 +217,25 @@ class HttpApi:
         if promised is not None and len(data) < promised:
             raise http.client.IncompleteRead(data, promised - len(data))
         received = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, received, data.decode("utf-8", "replace"))
+        text = data.decode("utf-8", "replace")
+        # Whoever refuses a request may echo it, credentials and all, and what is said of a refusal is quoted.
+        return Answer(answer.status, received, Redactor(self.headers).text(text) if answer.status >= 400 else text)
+
+
+def _host(name: str) -> str:
+    """A host's name as it is asked for; empty when it is none."""
+    try:
+        known = name if name.isascii() else name.encode("idna").decode("ascii")
+    except ValueError:
+        return ""
+    return known if re.fullmatch(r"[\x21-\x7e]+", known) else ""
 
 
 def _context(verify: bool, ca: str | None, client_cert: str | None, client_key: str | None) -> ssl.SSLContext:
     in_folder = ca is not None and os.path.isdir(ca)
     try:
         context = ssl.create_default_context(cafile=None if in_folder else ca, capath=ca if in_folder else None)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput("The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))) from None
     if not verify:
         context.check_hostname = False

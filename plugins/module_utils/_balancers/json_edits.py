@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, List, Tuple, Union
 
+from .._domain import plain_json
+
 Path = Tuple[Union[str, int], ...]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -40,10 +42,7 @@ def load(text: str) -> Any:
 
     :raises ValueError: when it is no JSON.
     """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    return plain_json.loads(text)
 
 
 def dump(value: Any) -> str:

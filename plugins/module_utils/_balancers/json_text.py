@@ -13,6 +13,8 @@ import json
 import re
 from typing import Any, Iterator
 
+from .._domain import plain_json
+
 BLANK = re.compile(r"[ \t\r\n]*")
 SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,\]}]+', re.DOTALL)
 INDENT = re.compile(r"\n([ \t]+)")
@@ -134,7 +136,7 @@ def parse(text: str) -> tuple[str, Scalar | Container, str]:
     :raises ValueError: when it is no JSON.
     """
     try:
-        json.loads(text)  # hence what follows need not look for mistakes
+        plain_json.loads(text)  # hence what follows need not look for mistakes
         start = _blank(text, 0)
         indented = INDENT.search(text)
         value, end = _value(text, start, indented.group(1) if indented else "  ")

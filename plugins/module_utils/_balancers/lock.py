@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from typing import Iterator
@@ -28,8 +29,30 @@ def file_of(what: str, kind: str) -> str:
 
     :param kind: its suffix.
     """
-    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return os.path.join(tempfile.gettempdir(), f".zero_downtime-{os.getuid()}-{digest}.{kind}")
+
+
+def opened(path: str) -> int:
+    """A descriptor of that file of ours, which is made when it is not there.
+
+    Its directory is everybody's: a link is not followed, and a file that another user has put there is not used, or they would
+    decide what a balancer is held to.
+
+    :raises Refused: when it cannot be opened, or is somebody else's.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused(f"The lock {path} cannot be had: {error}. It keeps writers to the pool apart, so nothing was touched.") from None
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise Refused(
+            f"The lock {path} is not ours: user {found.st_uid} has put something there, and would have a say in what is written to the "
+            "balancer. Nothing was touched. Look at who that is, remove it, and run the task again."
+        )
+    return descriptor
 
 
 @contextmanager
@@ -40,10 +63,7 @@ def only_writer(what: str, clock: Clock) -> Iterator[None]:
     :raises Refused: when the file cannot be opened.
     """
     path = file_of(what, "lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Refused(f"The lock {path} cannot be had: {error}. It keeps writers to the pool apart, so nothing was touched.") from None
+    descriptor = opened(path)
     try:
         deadline = Deadline(clock, LONGEST_WAIT)
         while True:

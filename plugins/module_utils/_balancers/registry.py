@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from .._domain.errors import InvalidInput
+from .._options import validated
 from .base import Balancer
 from .declaration import Option, Provider
 from .declarations import DECLARED
@@ -116,8 +115,8 @@ def problems(entries: Any) -> list[str]:
         return ["The balancers are to be a list of dictionaries, each with a `provider`."]
     sentences = []
     for entry in entries:
-        result = ArgumentSpecValidator(BALANCER_OPTIONS).validate(entry)
-        wrong = result.error_messages or _wrong(PROVIDERS[entry["provider"]], result.validated_parameters)
+        params, wrong = validated(BALANCER_OPTIONS, entry)
+        wrong = wrong or _wrong(PROVIDERS[entry["provider"]], params)
         if wrong:
             sentences.append(f"Balancer {balancer_name(entry)}: {'; '.join(wrong)}.")
     return sentences
@@ -128,11 +127,11 @@ def open_nested(name: str, entry: dict[str, Any]) -> Balancer:
 
     :param name: of the balancer that it belongs to.
     """
-    result = ArgumentSpecValidator(BALANCER_OPTIONS).validate(entry)
-    if result.error_messages or entry.get("host"):
-        wrong = result.error_messages or ["it is reached from where the task runs, so it has no `host`"]
+    params, wrong = validated(BALANCER_OPTIONS, entry)
+    if wrong or entry.get("host"):
+        wrong = wrong or ["it is reached from where the task runs, so it has no `host`"]
         raise InvalidInput(f"Balancer {name}: `seen_by`: {'; '.join(wrong)}. Nothing was touched.")
-    return open_balancer(result.validated_parameters)
+    return open_balancer(params)
 
 
 def _wrong(provider: Provider, entry: dict[str, Any]) -> list[str]:

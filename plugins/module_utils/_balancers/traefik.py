@@ -466,7 +466,10 @@ def _aside(path: str) -> str:
 
 def _access(options: Dict[str, Any], url: str, api: str) -> Dict[str, Any]:
     """How to talk to `url`: the password is for the API's own server alone."""
-    same = urlsplit(url)[:2] == urlsplit(api)[:2]
+    try:
+        same = urlsplit(url)[:2] == urlsplit(api)[:2]
+    except ValueError:  # one of them is no URL, which is told as soon as it is opened
+        same = False
     return {
         "username": options["username"] if same else None,
         "password": options["password"] if same else None,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .latencies import Latencies
+from .shape import MAYBE_TIME, TIME, wrong
 
 OK = "ok"  # a status below 500 and the whole body
 STATUS = "status"  # 5xx
@@ -32,6 +33,18 @@ FINE = frozenset((OK, "skipped"))
 ANSWERED = frozenset((OK, STATUS))
 # How many failures are told one by one, and how many entries a series has at most.
 TOLD, ENTRIES = 50, 3600
+
+# What :meth:`Second.plain` tells, each of it where there is something to tell.
+_PLAIN: Dict[str, Any] = {
+    "at": TIME,
+    "outcomes": {...: int},
+    "versions": {...: int},
+    "latencies": {"counts": {...: int}, "longest": (int, float, type(None))},
+    "first": MAYBE_TIME,
+    "last": MAYBE_TIME,
+    "late": int,
+    "failures": [{"time": TIME, "outcome": str, "url": str, "why": str, "version": str}],
+}
 
 _SHARES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
 
@@ -127,8 +140,14 @@ class Second:
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "Second":
-        """The inverse of :meth:`plain`."""
+        """The inverse of :meth:`plain`.
+
+        :raises ValueError: it is something else.
+        """
         about = dict(plain)
+        problem = wrong(about, {"at": TIME, **{name: _PLAIN[name] for name in about if name in _PLAIN}}, "second")
+        if problem or not isinstance(about["at"], int) or not set(about) <= set(_PLAIN):
+            raise ValueError(problem or "it is no second that a prober writes")
         latencies = about.pop("latencies", None)
         return cls(latencies=Latencies.read(latencies) if latencies else Latencies(), **about)
 

@@ -14,6 +14,7 @@ import math
 from typing import Any, Dict, Mapping, Optional
 
 GROWTH = 1.05
+WIDEST = 2000  # the largest number of a bucket: of durations of 10^42 milliseconds
 SHORTEST = 0.001  # milliseconds
 
 _LOG = math.log(GROWTH)
@@ -57,9 +58,14 @@ class Latencies:
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "Latencies":
-        """The inverse of :meth:`plain`."""
+        """The inverse of :meth:`plain`.
+
+        :raises ValueError: a bucket is none that :meth:`note` could have filled.
+        """
         read = cls()
         read.counts = {int(bucket): int(count) for bucket, count in plain["counts"].items()}
+        if any(abs(bucket) > WIDEST for bucket in read.counts):
+            raise ValueError("there is no such duration")
         read.longest = plain["longest"]
         return read
 

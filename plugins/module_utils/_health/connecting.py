@@ -30,7 +30,7 @@ def connect(host: str, port: int, deadline: Deadline) -> socket.socket:
     """
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
+    except (socket.gaierror, ValueError) as error:  # a part of it that is too long, a zero byte in it
         reason = error.strerror if isinstance(error, socket.gaierror) else error
         raise NoConnection("the name '%s' does not resolve: %s" % (host, reason)) from error
     failure = "the name '%s' has no address" % host

@@ -79,7 +79,7 @@ def judge(seen: Observation, expected: Expectations) -> Verdict:
         or _wrong_json(seen, expected)
         or _wrong_version(seen, expected, version)
     )
-    told = None if version is None else expected.redactor.value(version)
+    told = None if version is None else expected.redactor.version(version)
     return Verdict(complaint is None, complaint or _headline(seen, told), told)
 
 
@@ -195,7 +195,7 @@ def _wrong_version(seen: Observation, expected: Expectations, version: str | Non
         return None
     if version is None:
         return "%s, but no version %s, expected %s" % (_headline(seen), expected.version, expected.expected_version)
-    return "version %s runs, expected %s" % (expected.redactor.value(version), expected.expected_version)
+    return "version %s runs, expected %s" % (expected.redactor.version(version), expected.expected_version)
 
 
 def version_of(seen: Observation, source: VersionSource | None) -> str | None:

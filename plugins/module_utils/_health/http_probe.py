@@ -152,9 +152,10 @@ def _complete(headers: dict[str, str], parts: SplitResult) -> dict[str, str]:
 
 
 def _redirected(url: str, headers: dict[str, str], location: str) -> tuple[str, dict[str, str]]:
-    target = urljoin(url, location)
-    here, there = urlsplit(url), urlsplit(target)
+    target = location
     try:
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
         if there.scheme not in _PORTS:
             raise ValueError("its scheme is neither http nor https")
         if here.scheme == "https" and there.scheme == "http":
@@ -188,7 +189,7 @@ def _body(answer: http.client.HTTPResponse, deadline: Deadline) -> tuple[str, bo
     charset = answer.headers.get_content_charset() or "utf-8"
     try:
         text = kept.decode(charset, "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # no such charset, or one that cannot be read leniently, such as `idna` and `undefined`
         text = kept.decode("utf-8", "replace")
     return text, length > len(kept)
 

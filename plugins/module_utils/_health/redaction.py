@@ -17,6 +17,7 @@ MASK = "***"
 # Shorter strings occur everywhere: to mask them would spoil the text and protect nothing.
 _SHORTEST = 3
 _SNIPPET = 80
+_VERSION = 200
 # What stands in these is no secret, and often is the very name of the target.
 _HARMLESS = frozenset(
     (
@@ -57,6 +58,11 @@ class Redactor:
     def value(self, text: str) -> str:
         """`text` with credentials masked, but not the query: for short values such as a version."""
         return _masked(text, self._secrets)
+
+    def version(self, text: str) -> str:
+        """A version as it is told: credentials masked, printable, and no more of it than anybody calls a version."""
+        shown = "".join(char if char.isprintable() else "?" for char in self.value(text))
+        return shown if len(shown) <= _VERSION else shown[:_VERSION] + "..."
 
     def snippet(self, text: str) -> str:
         """The beginning of `text` on one line, printable, in quotes."""

@@ -12,7 +12,7 @@ import json
 from typing import Any, Dict, NoReturn
 
 from .._domain.errors import DeployError
-from . import journal, lease
+from . import journal, lease, shapes
 from .times import epoch
 
 
@@ -51,12 +51,18 @@ def expect_lease(data: lease.Lease, where: str, away: str, service: str) -> None
         foreign(where, away, lease.KIND, "the lease of another service")
     if data["owner"] is not None and not (data["fence"] > 0 and _times(data)):
         foreign(where, away, lease.KIND, "a held lease without usable times")
+    problem = shapes.wrong_owner(data["owner"] or {})
+    if problem:
+        foreign(where, away, lease.KIND, problem)
 
 
 def expect_journal(data: journal.Journal, where: str, away: str, service: str, rollout: str) -> None:
     """Pass for the journal of `rollout`; parameters and errors as of :func:`parsed`."""
     if (data["id"], data["service"]) != (rollout, service):
         foreign(where, away, journal.KIND, "the journal of another rollout")
+    problem = shapes.wrong_journal(data)
+    if problem:
+        foreign(where, away, journal.KIND, problem)
 
 
 def foreign(where: str, away: str, kind: str, found: str) -> NoReturn:

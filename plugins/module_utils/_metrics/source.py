@@ -16,6 +16,9 @@ Groups = Mapping[str, List[str]]
 """The members of ``canary`` and of ``baseline``."""
 
 
+LARGEST = 10**300
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a source says of one group at one look.
@@ -75,7 +78,9 @@ def shortened(found: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= LARGEST  # beyond it there is no float
+    return isinstance(value, float)
 
 
 def _is_count(value: Any) -> bool:

@@ -17,8 +17,11 @@ from typing import Any, Dict, Iterable, List, Optional
 
 from .._domain.errors import Unreachable
 from .._domain.felt import Second
+from .._domain.shape import NUMBER, TIME, wrong
 
 FILE_MODE = 0o600
+_HEADER = {"began": TIME, "urls": [str], "rate": NUMBER, "timeout": NUMBER}
+_LINE = {"until": TIME, "seconds": [dict]}
 KIND, FORMAT = "zero_downtime.probe", 1
 
 
@@ -105,25 +108,27 @@ def read(path: str, since: Optional[float] = None) -> Optional[Record]:
         ) from None
     # What follows the last line break is nothing, or a line that is being written or was torn.
     header = _line(lines[0]) if len(lines) > 1 else None
-    if not header or header.get("kind") != KIND or header.get("format") != FORMAT:
+    if not header or header.get("kind") != KIND or header.get("format") != FORMAT or wrong(header, _HEADER, "header"):
         return None
     began = header["began"]
     record = Record(path, began, began, header["urls"], header["rate"], header["timeout"])
     for line in lines[1:-1]:
         told = _line(line)
         try:
-            for plain in told["seconds"]:
-                if since is None or plain["at"] >= int(since):
-                    record.seconds.append(Second.read(plain))
-            record.until, record.ended = told["until"], told.get("ended")
-        except (KeyError, TypeError, ValueError):
+            if wrong(told, _LINE, "line"):
+                raise ValueError
+            seconds = [Second.read(plain) for plain in told["seconds"]]
+        except ValueError:
             record.lost += 1
+            continue
+        record.seconds += [second for second in seconds if since is None or second.at >= int(since)]
+        record.until, record.ended = told["until"], told.get("ended")
     return record
 
 
 def _line(text: bytes) -> Dict[str, Any]:
     try:
         told = json.loads(text.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

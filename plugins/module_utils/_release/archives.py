@@ -9,10 +9,12 @@ One way of unpacking for every Python: ``tarfile`` got its own filters late, ``z
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import time
 import zipfile
@@ -25,9 +27,12 @@ from .entries import DIRECTORY, FILE, HARDLINK, OTHER, SYMLINK, Entry, safe_entr
 _CHUNK = 1024 * 1024
 _BLOCK = 512
 # In the archive's own header: this archive is a directory that was packed here.
+_LONGEST_TARGET = 4096  # of a path; in a zip archive, a link's content says where to, and it is read into memory
 _PACKED = "ZERO_DOWNTIME.packed"
 
-_BROKEN: tuple[Any, ...] = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+# What the libraries make of headers that nobody would write: names that are no text, numbers beyond all files.
+_BROKEN: tuple[Any, ...] = (tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error, EOFError)
+_BROKEN += (ValueError, OverflowError, IndexError, RuntimeError)
 try:
     from lzma import LZMAError
 
@@ -102,6 +107,12 @@ class Archive:
             return Entry(info.filename, DIRECTORY, mode or 0o755)
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFLNK:
+            if info.file_size > _LONGEST_TARGET:
+                raise Refused(
+                    "{0} is a link to a path of {1} bytes, which cannot be. Nothing was unpacked.".format(
+                        info.filename, info.file_size
+                    )
+                )
             return Entry(info.filename, SYMLINK, target=os.fsdecode(self._zip.read(info)))
         if kind not in (0, stat.S_IFREG):
             return Entry(info.filename, OTHER)
@@ -180,7 +191,9 @@ def _refusal_of(name: str) -> Iterator[None]:
         yield
     except Refused as error:
         raise Refused("{0}: {1}".format(name, error.message), **error.facts)
-    except _BROKEN as error:
+    except (OSError, *_BROKEN) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place that no file has
+            raise
         raise Refused(
             "{0}: the archive is damaged or cannot be read here ({1}). Nothing half-unpacked was left; fetch or build "
             "it again, and give its checksum.".format(name, str(error) or type(error).__name__)

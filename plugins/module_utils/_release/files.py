@@ -15,7 +15,10 @@ import shutil
 import stat
 from typing import Any, Optional
 
+from .._domain import plain_json
 from .._domain.errors import InvalidInput
+
+_LARGEST = 1024 * 1024  # bytes of a note; ours have a few hundred
 
 
 def kind_of(path: str) -> Optional[str]:
@@ -71,12 +74,25 @@ def write_json(path: str, content: Any, temporary: str) -> None:
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file; None when there is none or it is none."""
+    """The content of a JSON file; None when there is none or it is none.
+
+    It may lie where somebody else may write: a link is not followed, a pipe not waited for, and more than a note not read.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):  # the last two: a link, a socket
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return plain_json.loads(file.read(_LARGEST).decode("utf-8"))
+    except ValueError:
         return None
+    finally:
+        os.close(descriptor)
 
 
 def switch_link(path: str, target: str, temporary: str) -> None:
@@ -139,14 +155,18 @@ class Ownership:
             self._gid = _number(group, "group", lambda name: grp.getgrnam(name).gr_gid)
 
     def give(self, path: str) -> None:
-        """Give `path` and all below it; links are given, not followed."""
+        """Give `path` and all below it; links are given, not followed.
+
+        From the bottom up, and by directories that are held open: from the moment that a directory is somebody else's they may put
+        a link into the place of anything in it, and nothing below it is looked for by its path any more.
+        """
         if self._uid == self._gid == -1:
             return
-        os.lchown(path, self._uid, self._gid)
         if kind_of(path) == "directory":
-            for root, directories, files in os.walk(path):
+            for _root, directories, files, descriptor in os.fwalk(path, topdown=False, follow_symlinks=False):
                 for name in directories + files:
-                    os.lchown(os.path.join(root, name), self._uid, self._gid)
+                    os.chown(name, self._uid, self._gid, dir_fd=descriptor, follow_symlinks=False)
+        os.lchown(path, self._uid, self._gid)
 
 
 def _number(name: str, what: str, look_up: Any) -> int:

@@ -76,6 +76,7 @@ def share(layout: Layout, release: str, path: str) -> str:
     """
     place, common = os.path.join(release, path), os.path.join(layout.shared, path)
     _make_parents(release, path)
+    _refuse_planted_links(layout.shared, path)
     made = ""
     if kind_of(common) is None:
         made = _first_missing(layout.shared, path)
@@ -102,6 +103,23 @@ def _make_parents(release: str, path: str) -> None:
             raise Refused(
                 "{0} cannot be shared: in the release, {1} is a {2} and no directory. The release was not "
                 "unpacked.".format(path, os.path.relpath(here, release), kind)
+            )
+
+
+def _refuse_planted_links(directory: str, path: str) -> None:
+    """What is shared may belong to whom the releases are given: nothing is written through a link that they have made there.
+
+    A link of root's or of our own was made by whoever runs this host, and is followed.
+    """
+    here = directory
+    for part in path.split("/")[:-1]:
+        here = os.path.join(here, part)
+        owner = os.lstat(here).st_uid if kind_of(here) == "link" else 0
+        if owner not in (0, os.geteuid()):
+            raise Refused(
+                "{0} cannot be shared: {1} is a link that user {2} has made, and what is written below it would be written where that "
+                "leads, with the rights of this task. Nothing was unpacked. Put a directory in its place, or give the link to "
+                "root (chown -h).".format(path, here, owner)
             )
 
 

@@ -13,15 +13,24 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import Any, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from .._domain.errors import Refused
+from .._domain.shape import wrong
 from .decide import State, Switch
 from .files import kind_of, make_directories, read_json, remove, switch_link, sync_directory, write_json
 from .names import is_version
 
 RECORD = ".release.json"
 _LEFT = (".partial", ".download", ".removed")
+
+
+# What a record tells beside its version; one of an older version may tell less.
+_TOLD: Dict[str, Any] = {"checksums": {...: str}, "source": {"kind": str, "name": str}, "unpacked_at": str}
+
+
+def _given(record: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: shape for name, shape in _TOLD.items() if name in record}
 
 
 class Layout:
@@ -48,7 +57,9 @@ class Layout:
     def record(self, version: str) -> Optional[dict[str, Any]]:
         """What is known about a release; None when it was not put there by the module."""
         record = read_json(os.path.join(self.release(version), RECORD))
-        return record if isinstance(record, dict) and record.get("version") == version else None
+        # It lies in the release, which may belong to whom the release is given.
+        known = isinstance(record, dict) and not wrong(record, {"version": str, **_given(record)}, "record")
+        return record if known and record["version"] == version else None
 
     # Reading
 
@@ -136,9 +147,12 @@ class Layout:
     def _interrupted(self) -> Optional[Switch]:
         content = read_json(self._switch)
         try:
-            return None if content is None else Switch(**content)
+            switch = Switch(**content)
         except TypeError:
             return None
+        names = [name for name in switch[1:] if name is not None]
+        fits = isinstance(switch.reverts, bool) and all(isinstance(name, str) and is_version(name) for name in names)
+        return switch if fits and switch.to_current is not None else None
 
     # Writing
 

@@ -21,12 +21,15 @@ import os
 from typing import Any, Iterable
 
 from .._balancers.base import Balancer
-from .._balancers.lock import file_of, only_writer
+from .._balancers.lock import file_of, only_writer, opened
 from .._clock import Clock, Deadline
 from .._domain.errors import DeployError
 from .._domain.members import Change
+from .._domain.shape import NUMBER, wrong
 
 POLL = 0.2  # seconds
+_MEMBER = {"state": (str, type(None)), "weight": (int, type(None))}
+_HELD = {"until": NUMBER, "running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
 GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
 
 
@@ -116,9 +119,9 @@ class Hold:
         return all(now > about.get("until", 0.0) for about in self._read()["members"].values())
 
     def _read(self) -> dict[str, Any]:
-        with contextlib.suppress(OSError, ValueError), _open(self.path) as file:
+        with contextlib.suppress(OSError, ValueError, RecursionError), _open(self.path) as file:
             held: dict[str, Any] = json.loads(file.read() or "null") or {}
-            if held:
+            if not wrong(held, _HELD, "held"):
                 return held
         return {"running": None, "members": {}, "reasserted": 0}
 
@@ -130,6 +133,4 @@ class Hold:
 
 
 def _open(path: str) -> Any:
-    return os.fdopen(
-        os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+", encoding="utf-8"
-    )
+    return os.fdopen(opened(path), "r+", encoding="utf-8")

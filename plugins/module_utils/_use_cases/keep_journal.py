@@ -29,6 +29,7 @@ from .._journal.file_store import FileStore
 from .._journal.store import Records, Store
 
 TTL = 900
+LONGEST_TTL = 366 * 86400
 KEEP = 50
 
 ARGUMENT_SPEC: Dict[str, Any] = {
@@ -118,6 +119,11 @@ def _checked(params: Dict[str, Any]) -> Dict[str, Any]:
     for name, least in (("ttl", 1), ("history", 0)):
         if params[name] is not None and params[name] < least:
             raise InvalidInput("The option %s is %d; it must be at least %d." % (name, params[name], least))
+    if (params["ttl"] or 0) > LONGEST_TTL:
+        raise InvalidInput(
+            "The option ttl is %d s; it must be at most %d, a year: the lease of an owner that died would never end. Nothing was touched."
+            % (params["ttl"], LONGEST_TTL)
+        )
     try:
         return json.loads(json.dumps(params, default=str))
     except (TypeError, ValueError) as error:

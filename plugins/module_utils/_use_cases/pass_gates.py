@@ -12,13 +12,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from .._clock import Clock, Deadline
 from .._domain import freeze as freezes
 from .._domain import gates as domain
 from .._domain.errors import InvalidInput, Refused
 from .._domain.gates import CLOSED, OPEN, WAITING, Gate
+from .._options import validated
 from .._health.redaction import mask_url
 from .._health.targets import Target, read_targets
 from .._journal.times import iso
@@ -137,11 +136,11 @@ def problems(entries: Any, frozen: Any, lease: Any) -> List[str]:
         if not isinstance(entry, dict):
             sentences.append("%s is no dictionary." % called)
             continue
-        result = ArgumentSpecValidator(GATE_OPTIONS).validate(_as_text(entry))
-        if result.error_messages:
-            sentences.append("%s: %s." % (called, "; ".join(result.error_messages)))
+        options, wrong = validated(GATE_OPTIONS, _as_text(entry))
+        if wrong:
+            sentences.append("%s: %s." % (called, "; ".join(wrong)))
             continue
-        gate, sentence = domain.read_one(position, result.validated_parameters, zone)
+        gate, sentence = domain.read_one(position, options, zone)
         if gate is None:
             sentences.append(sentence)
         else:

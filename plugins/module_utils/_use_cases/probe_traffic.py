@@ -127,7 +127,7 @@ def _caller(probe: Any, expectations: Expectations, host: Optional[str], keep_al
 def _order(params: dict[str, Any], record: str) -> Dict[str, Any]:
     return {
         "record": os.path.basename(record),
-        "urls": [bare(url) for url in params["urls"]],
+        "urls": [bare(url) for url in params["urls"] or []],
         "rate": params["rate"],
         "lifetime": params["lifetime"],
         "owner": {"pid": params["owner_pid"] or None, "started": params["owner_started"]},

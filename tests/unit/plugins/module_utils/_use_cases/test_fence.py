@@ -36,7 +36,7 @@ WRITES = {
     "remove": ("app", ["m1"]),
     "persist": ("app",),
 }
-READS = {"lock_name", "version", "members", "running", "counters", "check_written"}
+READS = {"lock_name", "version", "members", "running", "counters", "served", "check_written"}
 
 
 def lease(clock):
