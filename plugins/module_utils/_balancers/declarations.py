@@ -424,7 +424,7 @@ DECLARED = (
             ),
             "counters": Option(
                 (
-                    "Program, with its arguments, that prints how many requests each member was given and how many it failed,",
+                    "Program, with its arguments, that prints how many requests each member was given and how many it failed, "
                     "and, if it can, what users got of the pool.",
                     "Without it nobody counts.",
                 ),

@@ -387,11 +387,6 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
         yield {name: row[index] for index, name in columns if index < len(row)}
 
 
-def _whole(number: str | None) -> int:
-    """A counter; what is none counts nothing."""
-    return int(number) if number and NUMBER.fullmatch(number) else 0
-
-
 def _user() -> str:
     try:
         return getpass.getuser()

@@ -31,12 +31,14 @@ In TCP mode there are connections and no requests, and ``stot`` alone: nothing i
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Iterable, Mapping, Sequence
 
 from .._domain.counters import Served
 
 COLUMNS = frozenset("stot scur req_tot hrsp_5xx srv_abrt cli_abrt econ eresp".split())
 LOOKS = 4
+NUMBER = re.compile(r"[0-9]{1,20}")
 PAUSE = 0.003  # seconds between two looks
 FORGETFUL = "some of the answers that break off"  # measured on 3.0; 2.6 and 2.8 have them all
 
@@ -48,7 +50,7 @@ def speaks_http(row: Mapping[str, Any]) -> bool:
 
 def numbers(row: Mapping[str, Any]) -> Dict[str, int]:
     """The columns that are read here, of a row as numbers or text; what is left out, or no number, is 0."""
-    return {column: int(row[column]) if str(row.get(column)).isdecimal() else 0 for column in COLUMNS}
+    return {column: int(row[column]) if NUMBER.fullmatch(str(row.get(column))) else 0 for column in COLUMNS}
 
 
 def requests(row: Mapping[str, int]) -> int:

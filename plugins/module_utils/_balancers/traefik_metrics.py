@@ -8,6 +8,7 @@ https://doc.traefik.io/traefik/reference/install-configuration/observability/met
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Dict, Iterator, Tuple
 
@@ -45,10 +46,11 @@ def _of(text: str, name: str, service: str) -> Iterator[Tuple[int, int]]:
     for labels, value in _series(text, name):
         code = labels.get("code", "")
         if labels.get("service") == service:
-            yield (int(code) if code.isdecimal() else 0), int(value)
+            yield (int(code) if re.fullmatch("[0-9]{3}", code) else 0), int(value)
 
 
 def _series(text: str, name: str) -> Iterator[Tuple[Dict[str, str], float]]:
     """The labels of each series, and its value."""
     for labels, value in re.findall(r"^%s\{(.*)\} ([0-9]+(?:[.][0-9]+)?(?:e[+][0-9]+)?)$" % name, text, re.MULTILINE):
-        yield {key: re.sub(r"\\(.)", r"\1", said) for key, said in LABEL.findall(labels)}, float(value)
+        if math.isfinite(float(value)):
+            yield {key: re.sub(r"\\(.)", r"\1", said) for key, said in LABEL.findall(labels)}, float(value)

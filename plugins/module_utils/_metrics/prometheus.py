@@ -100,7 +100,7 @@ class Prometheus(Source):
                 return {"": float(data["result"][1])}
             if data["resultType"] == "vector":
                 return {_name(series["metric"]): float(series["value"][1]) for series in data["result"]}
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError):
             raise self._api.stranger("POST /api/v1/query", shortened(answer.text)) from None
         raise InvalidInput(f"`{query}` is a {data['resultType']}; expected one value for each series, or one number.")
 

@@ -28,8 +28,8 @@ from .._domain.members import Change
 from .._domain.shape import NUMBER, wrong
 
 POLL = 0.2  # seconds
-_MEMBER = {"state": (str, type(None)), "weight": (int, type(None))}
-_HELD = {"until": NUMBER, "running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
+_MEMBER = {"state": (str, type(None)), "weight": (int, type(None)), "until": NUMBER}
+_HELD = {"running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
 GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
 
 
@@ -104,7 +104,7 @@ class Hold:
             held = self._read()
             # Asked again: this process may have been stopped since, and what it holds be somebody else's by now.
             now = self.clock.now()
-            good = {name: about for name, about in held["members"].items() if now <= about.get("until", 0.0)}
+            good = {name: about for name, about in held["members"].items() if now <= about["until"]}
             wanted = [Change(name, about["state"], about["weight"]) for name, about in good.items()]
             there = {member.name: member for member in self.balancer.members(self.pool)}
             lost = [change for change in wanted if change.name in there and change.alters(there[change.name])]
@@ -116,7 +116,7 @@ class Hold:
 
     def _over(self) -> bool:
         now = self.clock.now()
-        return all(now > about.get("until", 0.0) for about in self._read()["members"].values())
+        return all(now > about["until"] for about in self._read()["members"].values())
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError, RecursionError), _open(self.path) as file:

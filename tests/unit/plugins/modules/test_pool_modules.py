@@ -14,11 +14,14 @@ import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.common.text.converters import to_bytes
 
-from ansible_collections.zero_downtime.deploy.plugins.doc_fragments.balancers import ModuleDocFragment
+from ansible_collections.zero_downtime.deploy.plugins.doc_fragments import balancers, lease
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members, split_traffic
 from ansible_collections.zero_downtime.deploy.plugins.modules import pool_info, pool_member, traffic_split
 
-FRAGMENT = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+FRAGMENTS = {
+    "zero_downtime.deploy." + name: yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"]
+    for name, fragment in (("balancers", balancers), ("lease", lease))
+}
 
 
 @pytest.fixture
@@ -110,14 +113,17 @@ def test_splits_that_make_no_sense(run, nowhere, options, said):
     ids=["pool_member", "pool_info", "traffic_split"],
 )
 def test_the_documentation_names_the_options_there_are_with_their_defaults(module, spec):
-    documented = {**FRAGMENT, **(yaml.safe_load(module.DOCUMENTATION).get("options") or {})}
+    told = yaml.safe_load(module.DOCUMENTATION)
+    documented = dict(told.get("options") or {})
+    for name in told["extends_documentation_fragment"]:
+        documented.update(FRAGMENTS.get(name, {}))
     assert set(documented) == set(spec)
-    for told, real in [(documented, spec), (documented["balancers"]["suboptions"], spec["balancers"]["options"])]:
-        assert set(told) == set(real)
+    for said, real in [(documented, spec), (documented["balancers"]["suboptions"], spec["balancers"]["options"])]:
+        assert set(said) == set(real)
         for name, option in real.items():
             for key in ("type", "default", "choices", "elements"):
-                assert told[name].get(key) == option.get(key), (name, key)
-            assert told[name].get("required", False) == option.get("required", False), name
+                assert said[name].get(key) == option.get(key), (name, key)
+            assert said[name].get("required", False) == option.get("required", False), name
 
 
 @pytest.mark.parametrize("module", [pool_member, pool_info, traffic_split], ids=["pool_member", "pool_info", "traffic_split"])

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik_metrics
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._health import json_path
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._health.expectations import (
@@ -129,6 +129,15 @@ def test_a_prometheus_that_says_anything(says):
 
 
 @briefly
-@given(spoilt(b'# TYPE x gauge\ntraefik_service_server_up{service="app@file",url="http://h\\"1"} 1\n'))
+@given(
+    spoilt(
+        b'# TYPE x gauge\ntraefik_service_server_up{service="app@file",url="http://h\\"1"} 1\nprocess_start_time_seconds 1.5e+09\n'
+        b'traefik_router_requests_total{code="200",router="r",service="app@file"} 12\n'
+    )
+)
+@example(b'process_start_time_seconds 1\ntraefik_router_requests_total{code="500",service="app@file"} 1e+999\n')
 def test_a_page_of_metrics_of_any_kind(page):
-    assert all(isinstance(up, bool) for up in traefik.measured(page.decode("utf-8", "replace")).values())
+    text = page.decode("utf-8", "replace")
+    assert all(isinstance(up, bool) for up in traefik_metrics.checks(text).values())
+    got = traefik_metrics.served(text, "app@file")
+    assert got is None or got.requests >= 0
