@@ -3,4 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fault campaign: whatever breaks, at every step of a rollout, under load."""
 
-from . import places as places  # the demo's and the tests' own tools are importable from here on
+from . import places  # the demo's and the tests' own tools are importable from here on
+
+__all__ = ("places",)

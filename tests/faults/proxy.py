@@ -73,7 +73,7 @@ class Proxy:
             line = [fleet.find_haproxy(), "-db", "-f", str(self.directory / f"{self.name}.cfg")]
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self.lead_to("")
-        fleet.until(lambda: self.answers(), f"HAProxy {self.name} does not come up, see {self.directory}")
+        fleet.until(self.answers, f"HAProxy {self.name} does not come up, see {self.directory}")
         self.touched = False
 
     def lead_to(self, level: str) -> None:

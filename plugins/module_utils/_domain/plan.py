@@ -191,9 +191,22 @@ def _before(
     }
     for balancer, of_members in (known.get("balancers") or {}).items():
         states.setdefault(balancer, {}).update(of_members)
-    versions = {host["name"]: host.get("version") for host in health}
-    versions.update(known.get("versions") or {})
+    versions = versions_before({host["name"]: host.get("version") for host in health}, known.get("versions") or {})
     return {"balancers": states, "versions": versions, "members": {t["host"]: t["member"] for t in targets}}
+
+
+def versions_before(seen: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Which release each host had before the rollout, None where nobody can tell.
+
+    A host that could not be asked when the rollout began may be asked now. It is taken at its word where it says what another host has
+    or had; anything else may be what an earlier attempt has put there.
+
+    :param seen: what the hosts say now.
+    :param known: what an unfinished rollout has found before it, or is owed to those that one has left out.
+    """
+    others = {version for version in (*known.values(), *(seen[host] for host in seen if host not in known)) if version}
+    late = {host: version for host, version in seen.items() if version in others}
+    return {**seen, **{host: version or late.get(host) for host, version in known.items()}}
 
 
 def _on_version(host: dict[str, Any], version: str) -> bool:

@@ -123,10 +123,10 @@ def owed(last: Optional[Journal]) -> Dict[str, Any]:
 
 
 def merged(first: Dict[str, Any], later: Dict[str, Any]) -> Dict[str, Any]:
-    """`first` with what only `later` knows, to any depth: the first observation wins."""
+    """`first` with what only `later` knows, to any depth: the first observation wins, unless it came to nothing (None)."""
     result = dict(first)
     for key, value in later.items():
-        if key not in result:
+        if result.get(key) is None:
             result[key] = value
         elif isinstance(result[key], dict) and isinstance(value, dict):
             result[key] = merged(result[key], value)

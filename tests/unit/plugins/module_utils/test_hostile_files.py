@@ -99,7 +99,7 @@ def test_a_spoilt_journal_or_lease(kept):
             for check_mode in (True, False):
                 told = {"action": action, "path": str(path), "service": "shop", "owner": OWNER, **options}
                 in_words(functools.partial(asked, keep_journal, check_mode, **told))
-        assert not [left for left in path.rglob("*.tmp")]
+        assert not list(path.rglob("*.tmp"))
 
     try_it()
 

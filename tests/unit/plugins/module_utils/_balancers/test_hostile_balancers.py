@@ -280,7 +280,7 @@ def test_what_a_stranger_answers_ends_in_words(provider, folder):
                 in_words(ask)
                 if file:
                     assert whole((folder / file[0]).read_bytes()), "a file was written by halves"
-            assert not [left for left in folder.rglob("*.tmp")]
+            assert not list(folder.rglob("*.tmp"))
 
         try_it()
 

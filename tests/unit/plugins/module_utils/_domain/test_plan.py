@@ -173,6 +173,22 @@ def test_what_an_unfinished_rollout_found_before_wins_over_what_is_seen_now(give
     assert not [name for states in made["balancers"].values() for name in states if name.startswith("other")]
 
 
+@pytest.mark.parametrize(
+    ("says", "had"),
+    [
+        ("1.0", "1.0"),  # what others had: it was never touched, or was brought back
+        ("2.0", None),  # perhaps an earlier attempt has put it there
+        (None, None),
+    ],
+)
+def test_a_host_that_could_not_be_asked_before_is_taken_at_its_word_now_where_others_had_the_same(says, had):
+    assert plan.versions_before({"a": "2.0", "b": says}, {"a": "1.0", "b": None}) == {"a": "1.0", "b": had}
+    # All that is known is that it is owed something; the others were never touched, or were brought back.
+    assert plan.versions_before({"a": "1.0", "b": says}, {"b": None}) == {"a": "1.0", "b": had}
+    made = planned(fleet("a", "b", version=says), before={"versions": {"a": "1.0", "b": None}})
+    assert made["before"]["versions"] == {"a": "1.0", "b": had}
+
+
 def test_who_is_there_already_is_left_alone():
     hosts, pools, health = fleet("a", "b", "c", "d", "e")
     health[0] = runs("a", "2.0")

@@ -24,9 +24,9 @@ KNOWN = {"reached": ["a"], "failures": {}, "canary": {"action": "go_on", "why": 
 DONE = {"problem": ""}
 
 
-def stands(host="b", plan=PLAN, most=0, known=None, recorded=None, drained=None, returned=None, broken=None, failed=None):
+def stands(host="b", plan=None, most=0, known=None, recorded=None, drained=None, returned=None, broken=None, failed=None):
     steps = Steps(recorded or {}, drained or {}, returned or {}, broken or {}, {**(broken or {}), **(failed or {})})
-    return standing(plan, host, {**KNOWN, **(known or {})}, steps, most)
+    return standing(plan or PLAN, host, {**KNOWN, **(known or {})}, steps, most)
 
 
 def test_a_batch_that_begins():

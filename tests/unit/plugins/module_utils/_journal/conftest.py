@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._health.conftest import (  # noqa: F401
-    answer,
-    raw,
-    serve,
-)
+from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._health.conftest import answer, raw, serve
+
+__all__ = ("answer", "raw", "serve")

@@ -54,6 +54,11 @@ def test_the_first_observation_wins_and_none_is_lost(first, later):
     assert journal.merged({}, later) == later
 
 
+def test_what_could_not_be_observed_is_filled_in_later():
+    first = {"versions": {"app1": "1", "app2": None}}
+    assert journal.merged(first, {"versions": {"app1": "2", "app2": "1"}}) == {"versions": {"app1": "1", "app2": "1"}}
+
+
 @given(st.text(alphabet="aZ09.-_+/\\ \né☃", max_size=100), st.integers(1, 10**6))
 def test_an_id_is_a_safe_file_name_and_knows_its_number(version, fence):
     rollout = journal.new_id(version, fence, NOW)
