@@ -73,7 +73,7 @@ class Redactor:
 
 
 def mask_url(url: str) -> str:
-    """`url` with its user and its query masked."""
+    """`url` with its user and its query masked, and ``?`` in the place of what cannot be shown."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -81,7 +81,8 @@ def mask_url(url: str) -> str:
     where = parts.netloc
     if "@" in where:
         where = MASK + "@" + where.rpartition("@")[2]
-    return parts._replace(netloc=where, query=MASK if parts.query else "", fragment="").geturl()
+    shown = parts._replace(netloc=where, query=MASK if parts.query else "", fragment="").geturl()
+    return "".join(char if char.isprintable() else "?" for char in shown)
 
 
 def basic_auth(parts: SplitResult) -> str | None:

@@ -79,6 +79,7 @@ def test_an_application_that_says_anything(says):
 
         @briefly
         @given(answers(), st.booleans())
+        @example(b"HTTP/1.1 302 Found\r\nLocation: /\x01 y\r\nContent-Length: 0\r\n\r\n", True)
         def try_it(answer, follow):
             says["answer"] = answer
             verdict = judge(HttpProbe(f"http://{address}/", follow_redirects=follow)(Clock(), 0.3), EXPECTED)
