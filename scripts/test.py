@@ -68,7 +68,7 @@ def table() -> list[Stage]:
         Stage("lint", "ansible-lint, yamllint, ruff, shellcheck", 10, needs=("venv",)),
         Stage("docs", "documentation and changelog", 5, needs=("venv",)),
         Stage("unit", "unit tests", 15, needs=("venv",)),
-        Stage("integration", "against real balancers", 40, needs=("venv",), after=("trixie",), alone=True),
+        Stage("integration", "against real balancers", 55, needs=("venv",), after=("trixie",), alone=True),
         Stage("molecule", "the scenarios, on real hosts", 45, needs=("build",), after=("trixie", "lab"), alone=True),
     ]
 
