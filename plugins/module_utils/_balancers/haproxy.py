@@ -367,7 +367,7 @@ def _version(info: str) -> str:
 def _state_rows(text: str) -> Iterator[dict[str, str]]:
     lines = text.split("\n")[1:]  # the first is the format's version
     header = lines[0].lstrip("# ").split()
-    for line in lines[1:]:
+    for line in filter(None, lines[1:]):  # a file of them ends with a newline, an answer does not
         yield dict(zip(header, line.split()))
 
 

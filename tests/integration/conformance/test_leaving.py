@@ -193,7 +193,7 @@ def test_between_two_tasks_a_restart_does_not_bring_the_members_back(rig, apps, 
 def test_who_holds_members_does_not_fight_a_person(rig):
     set_pool(rig.entry(), ["m1"], state="disabled", hold=30)
     rig.balancer().apply(POOL, [Change("m1", "enabled")])
-    set_pool(rig.entry(), ["m2"], state="disabled", hold=1)
+    set_pool(rig.entry(), ["m2"], state="disabled", hold=30)
     rig.restart()  # after which it is out again: until then nothing had been written over
     rig.wait_until("what was held is held again", lambda pool: pool["m1"].state == pool["m2"].state == "disabled")
     set_pool(rig.entry(), ["m1", "m2"], state="enabled")

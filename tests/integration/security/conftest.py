@@ -17,14 +17,12 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[3]
 
-# The certificates of the tests of health checks.
-_spec = importlib.util.spec_from_file_location(
-    "zero_downtime_health_conftest", CHECKOUT / "tests/unit/plugins/module_utils/_health/conftest.py"
-)
-_health = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = _health  # where its dataclasses look for themselves
-_spec.loader.exec_module(_health)
-certificates = _health.certificates
+# The certificates of the unit tests.
+_spec = importlib.util.spec_from_file_location("zero_downtime_certificates", CHECKOUT / "tests/unit/plugins/module_utils/conftest.py")
+_unit = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = _unit  # where its dataclasses look for themselves
+_spec.loader.exec_module(_unit)
+certificates = _unit.certificates
 
 
 class Echo(BaseHTTPRequestHandler):
