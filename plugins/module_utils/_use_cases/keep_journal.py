@@ -23,6 +23,7 @@ from .._domain.gates import POINTS, VERDICT
 from .._journal import journal as journals
 from .._journal import lease as leases
 from .._journal import owner as owners
+from .._journal import shapes
 from .._journal.etcd_options import OPTIONS
 from .._journal.etcd_store import EtcdStore
 from .._journal.file_store import FileStore
@@ -181,6 +182,9 @@ def _record(records: Records, params: Dict[str, Any], check_mode: bool, now: flo
     later = journals.record(
         journal, now, params["before"], params["plan"], params["event"], params["hosts"], params["details"]
     )
+    problem = shapes.wrong_journal(later)
+    if problem:  # else it would be found when somebody reads it, and nobody could end the rollout
+        raise InvalidInput("What is to be recorded of rollout %s cannot be used: %s. Nothing was written." % (params["id"], problem))
     changed = later != journal
     renewed = held
     if _owned(held, params):

@@ -96,6 +96,14 @@ def test_nothing_to_do_keeps_what_was_recorded_or_inherited(shop):
     assert shop("read")["last"]["before"] == {"a": 1}
 
 
+def test_what_could_not_be_read_again_is_not_written(shop):
+    begun = shop.begin()
+    before = shop.all()
+    with pytest.raises(InvalidInput, match=r"details\.step is text, not a whole number\. Nothing was written"):
+        shop.record(begun, event="canary_step_passed", details={"step": "1"})
+    assert shop.all() == before
+
+
 def test_reading_what_is_not_there_creates_nothing(shop):
     known = shop("read")
     assert known["lease"]["held"] is False and known["lease"]["fence"] == 0
