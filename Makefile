@@ -39,8 +39,8 @@ format: ## put Python sources in shape
 bench: ## what a rollout costs, against the usual playbook, and as the fleet grows (root; half an hour)
 	@scripts/bench
 
-faults: ## break whatever can break at every step of rollouts: [SEED=7] [CASES=40|all] [CASE=rolling/kill/25/again]
-	@scripts/faults $(if $(SEED),--seed '$(SEED)') $(if $(CASES),--cases '$(CASES)') $(if $(CASE),--case '$(CASE)')
+faults: ## break whatever can break at every step of rollouts: [SEED=7] [CASES=40|all] [PART=1/2] [CASE=rolling/kill/25/again]
+	@scripts/faults $(if $(SEED),--seed '$(SEED)') $(if $(CASES),--cases '$(CASES)') $(if $(PART),--part '$(PART)') $(if $(CASE),--case '$(CASE)')
 
 clean: ## remove all that was built; refuses while a lab is up
 	@scripts/clean

@@ -27,11 +27,23 @@ from faults.cases import STRATEGIES, Case, catalogue, choose, parse
 from faults.table import line, table
 
 
+def part(text: str) -> tuple[int, int]:
+    """`2/3` as two numbers.
+
+    :raises ValueError: it is no such thing.
+    """
+    one, of_all = map(int, text.split("/"))
+    if not 1 <= one <= of_all:
+        raise ValueError(text)
+    return one, of_all
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, help="decides on everything that is chance (one of its own)")
     parser.add_argument("--cases", default="40", help="how many, or `all` (40)")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="the K-th of N parts of them: several at once")
     parser.add_argument("--strategy", action="append", choices=STRATEGIES, help="of this strategy only; may be given again")
     parser.add_argument("--fault", action="append", help="of faults whose name begins so; may be given again")
     parser.add_argument("--case", action="append", help="this one, by its name; may be given again")
@@ -53,7 +65,8 @@ def chosen(campaign: Campaign, args: argparse.Namespace, seed: int) -> list[Case
     cases = catalogue(steps, seed)
     if args.fault:
         cases = [case for case in cases if case.fault.startswith(tuple(args.fault))]
-    return choose(cases, seed, None if args.cases == "all" else int(args.cases))
+    one, of_all = args.part
+    return choose(cases, seed, None if args.cases == "all" else int(args.cases))[one - 1 :: of_all]
 
 
 def main() -> int:

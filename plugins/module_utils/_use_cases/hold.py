@@ -53,17 +53,21 @@ class Hold:
             held["members"][change.name] = {"state": change.state, "weight": change.weight, "until": until}
         self._write(held)
 
-    def let_go(self, names: Iterable[str]) -> int:
-        """Hold these members no longer; how often what is held had to be written again."""
+    def let_go(self, names: Iterable[str]) -> dict[str, Any]:
+        """Hold these members no longer; what was held of them, to be held again or empty."""
         held = self._read()
-        before = len(held["members"])
-        for name in names:
-            held["members"].pop(name, None)
-        if len(held["members"]) == before:
-            return 0
+        members = {name: held["members"].pop(name) for name in names if name in held["members"]}
+        if not members:
+            return {}
         self._write(held)
-        times: int = held["reasserted"]
-        return times
+        return {**held, "members": members}
+
+    def hold_again(self, released: dict[str, Any]) -> None:
+        """Hold what :meth:`let_go` returned, until then and no longer."""
+        held = self._read()
+        held["running"] = held["running"] or released["running"]
+        held["members"].update(released["members"])
+        self._write(held)
 
     def keep(self) -> None:
         """Be the keeper, if there is none yet, until nothing is left to hold."""

@@ -7,7 +7,7 @@ is, a subclass says."""
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from .._balancers.base import Balancer
 from .._balancers.lock import only_writer
@@ -16,11 +16,23 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput, Late, NotApplied
 from .._domain.members import ABSENT, DISABLED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks, unmet
+from .._processes import leave_behind
 from .fence import Fence, Fenced
 from .hold import Hold
 from .watch import Watch
 
 REASSERTED = 5  # times that what a balancer has forgotten is written again before we give up
+
+
+@contextmanager
+def keepers(places: Sequence[Place]) -> Iterator[None]:
+    """However what is done within ends, whoever is to be held at one of the places has a keeper afterwards."""
+    try:
+        yield
+    finally:
+        for place in places:
+            if place.held:
+                leave_behind(place.hold.keep)
 
 
 class Place:
@@ -49,6 +61,7 @@ class Place:
         self.held: list[str] = []  # whom the keeper is to hold from now on
         self.reasserted = 0  # by us, or by who held them before
         self._running = ("", 0.0)
+        self._released: dict[str, Any] = {}  # by who held it before
         self._watch = Watch(balancer, self.pool, clock)
         self._is_alone = False
         self._lost_here = 0
@@ -72,13 +85,14 @@ class Place:
         try:
             yield
         except DeployError as error:
-            if self.touched:
+            if self.touched or self._released:
                 self._after_failure(error)
             raise
 
     def take_over(self, names: Iterable[str]) -> None:
         """These members are held no longer by who held them before.  Called alone."""
-        self.reasserted = self.hold.let_go(names)
+        self._released = self.hold.let_go(names)
+        self.reasserted = self._released.get("reasserted", 0)
         if self._forgetful:
             self._running = self.balancer.running()
 
@@ -161,7 +175,7 @@ class Place:
 
         :raises DeployError: when the balancer does not let us.
         """
-        if not (self.touched or self.held):
+        if not (self.touched or self.held or self._released):
             return
         with self.alone():
             if self.touched:
@@ -169,7 +183,9 @@ class Place:
             if self.held:
                 # Another balancer has failed meanwhile. A keeper would take them out again when this one is restarted.
                 self.hold.let_go(self.held)
-                self.held = []
+            self.held = list(self._released.get("members", ()))
+            if self.held:
+                self.hold.hold_again(self._released)
 
     def _put_back(self) -> None:
         now = {member.name: member for member in self.balancer.members(self.pool)}
@@ -193,6 +209,8 @@ class Place:
     def _after_failure(self, failure: DeployError) -> None:
         names = ", ".join(self.touched)
         if isinstance(failure, Late):
+            if not names:
+                return
             failure.message += f" What this task had written before is left as it is ({names})."
             failure.facts["changed"] = True
             return
@@ -202,7 +220,7 @@ class Place:
             failure.message += f" What was written could NOT be put back ({names}): {error.message}"
             failure.facts["changed"] = True
         else:
-            failure.message += f" The members are as they were before ({names})."
+            failure.message += f" The members are as they were before ({names})." if names else ""
 
     @property
     def _forgetful(self) -> bool:

@@ -13,9 +13,9 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.members import ABSENT, STATES, Member
 from .._domain.wishes import AS_BEFORE
-from .._processes import leave_behind
 from .bringing import Bringing
 from .fence import LEASE_OPTION
+from .place import keepers
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -69,11 +69,8 @@ def bring_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     names = balancer_names(params["balancers"])
     places = [Bringing(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
     outcomes = side_by_side(places, lambda place: place.bring(check_mode))
-    result = summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))
-    for place in places:
-        if place.held:
-            leave_behind(place.hold.keep)
-    return result
+    with keepers(places):
+        return summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))
 
 
 def check_options(params: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.groups import groups_in
 from .._domain.members import DISABLED, DRAINED, Member
-from .._processes import leave_behind
 from .fence import LEASE_OPTION
+from .place import keepers
 from .splitting import Splitting
 from .together import all_or_none, side_by_side
 
@@ -74,15 +74,13 @@ def split_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     def everywhere(step: Callable[[Splitting], None]) -> None:
         all_or_none(names, side_by_side(places, step), lambda index: places[index].put_back())
 
-    everywhere(lambda place: place.make_ready(check_mode))
-    if not check_mode:
-        decided = clock.monotonic()
-        if not params["prepare"]:
-            everywhere(lambda place: place.switch(decided))
-        everywhere(lambda place: place.finish())
-        for place in places:
-            if place.held:
-                leave_behind(place.hold.keep)
+    with keepers(places):
+        everywhere(lambda place: place.make_ready(check_mode))
+        if not check_mode:
+            decided = clock.monotonic()
+            if not params["prepare"]:
+                everywhere(lambda place: place.switch(decided))
+            everywhere(lambda place: place.finish())
     return summed([place.result(check_mode) for place in places])
 
 

@@ -84,7 +84,7 @@ def test_what_somebody_changed_by_hand_stays(lb):
 
 def test_who_is_let_go_is_held_no_longer_and_the_others_are(lb):
     hold = held(lb, OUT, Change("m2", "drained", 100))
-    assert hold.let_go(["m1", "m4"]) == 0
+    assert hold.let_go(["m1", "m4"])["reasserted"] == 0
     lb.lives.append((10.0, "2"))
     lb.set("m2", state="enabled")
     hold.keep()
@@ -111,7 +111,7 @@ def test_how_often_it_was_written_again_is_told(lb):
     lb.running = killed_at_fifteen
     with pytest.raises(KeyboardInterrupt):
         hold.keep()
-    assert hold.let_go(["m1"]) == 1 and hold.let_go(["m1"]) == 0
+    assert hold.let_go(["m1"])["reasserted"] == 1 and hold.let_go(["m1"]) == {}
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "null", "[]"])
@@ -119,7 +119,7 @@ def test_a_file_that_nobody_can_read_holds_nothing(lb, garbage):
     hold = Hold(lb, "app", lb.clock)
     with open(hold.path, "w", encoding="utf-8") as file:
         file.write(garbage)
-    assert hold.let_go(["m1"]) == 0
+    assert hold.let_go(["m1"]) == {}
     hold.keep()
 
 

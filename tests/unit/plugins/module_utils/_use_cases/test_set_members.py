@@ -22,7 +22,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import place, set_members
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
@@ -436,16 +436,38 @@ class TestSeveralBalancers:
         assert "Balancer lb1 could NOT be put back: Permission denied." in error.value.message
         assert error.value.facts["changed"] is True
 
-    def test_who_is_put_back_is_held_no_longer(self, bring, pair, monkeypatch):
-        monkeypatch.setattr(set_members, "leave_behind", lambda work: None)
+    @pytest.fixture
+    def forgetful(self, pair, monkeypatch):
+        """Two balancers that forget, and where a keeper was left behind."""
+        kept = []
+        monkeypatch.setattr(place, "leave_behind", lambda work: kept.append(work.__self__.balancer.name))
         for lb in pair:
             lb.capabilities = replace(CAN_ALL, survives_reload=False)
             lb.running = lambda: ("1", 5.0)
+        return kept
+
+    def test_who_is_put_back_is_held_no_longer(self, bring, pair, forgetful):
         pair[1].set("m1", in_flight=1)
         with pytest.raises(TimedOut):
             bring(pair, ["m1"], state="disabled", hold=900, drain_timeout=3)
         assert states(pair[0]) == ALL_ENABLED
-        assert Hold(pair[0], "app", pair[0].clock)._read()["members"] == {}
+        assert holds(pair[0])["members"] == {} and forgetful == []
+
+    @pytest.mark.parametrize("refused", [False, True], ids=["returned in vain", "refused"])
+    def test_who_is_out_still_is_held_as_before(self, bring, pair, forgetful, refused):
+        bring(pair, ["m1", "m2"], state="disabled", hold=900)
+        before = [holds(lb) for lb in pair]
+        assert set(before[0]["members"]) == {"m1", "m2"}
+        for lb in pair:
+            lb.set("m1", health="unknown")
+        pair[1].heals = {"m1": None}
+        with pytest.raises((TimedOut, Refused)):
+            if refused:
+                bring(pair, ["m1", "m3", "m4"], state="disabled")
+            else:
+                bring(pair, ["m1"], state="enabled", health_timeout=3)
+        assert [holds(lb) for lb in pair] == before
+        assert sorted(forgetful) == ["lb1", "lb1", "lb2", "lb2"]
 
     def test_a_failed_return_takes_the_others_back_out(self, bring, pair):
         for lb in pair:
@@ -454,6 +476,10 @@ class TestSeveralBalancers:
         with pytest.raises(TimedOut):
             bring(pair, ["m1"], state="enabled", health_timeout=3)
         assert [states(lb)["m1"] for lb in pair] == [("disabled", 100)] * 2
+
+
+def holds(lb):
+    return Hold(lb, "app", lb.clock)._read()
 
 
 class TestOptions:

@@ -17,7 +17,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Refused,
     TimedOut,
 )
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import split_traffic
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import place, split_traffic
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
 from ansible_collections.zero_downtime.deploy.tests.unit.plugins.module_utils._use_cases.fake_balancer import (
     CAN_ALL,
@@ -191,7 +191,7 @@ class TestSwitching:
 class TestHolding:
     @pytest.fixture(autouse=True)
     def nobody_is_left_behind(self, monkeypatch):
-        monkeypatch.setattr(split_traffic, "leave_behind", lambda work: None)
+        monkeypatch.setattr(place, "leave_behind", lambda work: None)
 
     @pytest.fixture
     def forgetful(self, lb):
