@@ -95,12 +95,13 @@ class Campaign:
                 found.append(str(error))
                 run.end()
             code = run.wait()
-            told["code"], told["steps"] = code, run.steps()
+            told["code"], told["steps"], told["said"] = code, run.steps(), _said(run.output)
             told["step"] = _step(told["steps"], case)
             found += self._after_the_run(run, case, fault, code)
             fault.end()
             if case.recovery != "itself":
                 found += self._recover(case, first, logs, marker, given)
+                told["said"] += _said(self.runs[-1].output)
             done = case.recovery == "again"
             found += self._verdict(case, marker, done)
             time.sleep(0.5)  # clients have met things as they are now
@@ -260,14 +261,21 @@ def _unreadable(output: str, whose: str) -> list[str]:
     return [f"{whose} shows a traceback"] if "Traceback (most recent call last)" in output else []
 
 
-def _last_words(output: str) -> str:
+def _said(output: str) -> list[str]:
+    """What tasks that failed have said, each once."""
     said = re.findall(r"^(?:fatal|failed): .*? => (\{.*\})$", output, re.MULTILINE)
-    if not said:
-        return output[-300:]
+    return list(dict.fromkeys(_message(text) for text in said))
+
+
+def _last_words(output: str) -> str:
+    return (_said(output) or [output[-300:]])[-1]
+
+
+def _message(text: str) -> str:
     try:
-        return str(json.loads(said[-1]).get("msg", ""))
+        return str(json.loads(text).get("msg", ""))
     except ValueError:
-        return said[-1]
+        return text
 
 
 def _epoch(moment: str) -> float:
