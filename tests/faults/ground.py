@@ -108,8 +108,8 @@ class Ground:
         shutil.rmtree(self.journal, ignore_errors=True)
         self.end_strangers()
         self.power_cuts.clear()
-        for path in (*self.network.iterdir(), *self.locks.iterdir()):
-            path.unlink()
+        for left in (*self.network.iterdir(), *self.locks.iterdir()):
+            _remove(left)
         with ThreadPoolExecutor(len(HOSTS)) as pool:
             list(pool.map(self._reset_host, HOSTS))
         known = self.work / "strategy"
@@ -134,7 +134,7 @@ class Ground:
             services.kill(host)
         for left in place.iterdir():
             if not fresh or left.name not in ("releases", "current", "log"):
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+                _remove(left)
         release = place / "releases" / OLD
         if not fresh:
             release.mkdir(parents=True)
@@ -143,7 +143,7 @@ class Ground:
             (place / "current").symlink_to(f"releases/{OLD}")
         for left in (place / "releases").iterdir():
             if left.name != OLD:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                _remove(left)
         if not fresh:
             services.restart(host)
             self.pristine[host] = services.pid(host)
@@ -279,3 +279,11 @@ class Ground:
             if (place / "deaths").exists()
             for line in (place / "deaths").read_text().splitlines()
         ]
+
+
+def _remove(left: Path) -> None:
+    """A file, a link, or a directory with all that is in it."""
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left)
+    else:
+        left.unlink()

@@ -46,7 +46,8 @@ backend shop
 class Proxy:
     """A running HAProxy.
 
-    :param link: the socket that users name; it leads to the one with the right to write, or to one without.
+    :param link: the socket that users name: another name of the one with the right to write, or of one without. No symbolic link:
+        the balancer is to be the same one for whoever keeps it to what was written.
     """
 
     def __init__(self, name: str, directory: Path, link: Path, port: int, ports: dict[str, int]) -> None:
@@ -72,15 +73,15 @@ class Proxy:
         with open(self.directory / f"{self.name}.log", "ab") as log:
             line = [fleet.find_haproxy(), "-db", "-f", str(self.directory / f"{self.name}.cfg")]
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self.lead_to("")
         fleet.until(self.answers, f"HAProxy {self.name} does not come up, see {self.directory}")
+        self.lead_to("")
         self.touched = False
 
     def lead_to(self, level: str) -> None:
         """Have the socket lead to the one of that level: ``reader``, ``operator``, or nothing for all rights."""
         self.touched = True
         self.link.unlink(missing_ok=True)
-        self.link.symlink_to(f"{self.socket}.{level}" if level else self.socket)
+        self.link.hardlink_to(f"{self.socket}.{level}" if level else self.socket)
 
     def answers(self) -> bool:
         """Whether it does."""
