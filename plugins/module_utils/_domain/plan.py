@@ -46,6 +46,11 @@ def rollout_plan(
     done = {host["name"] for host in health if _on_version(host, options["version"])}
     done = {t["host"] for t in targets if t["host"] in done and _as_before(t["member"], seen, before)}
     done -= {*watched.get("hosts", [])}  # who was in the canary before the run ended is in it still
+    leading: list[str] = []
+    if watched and len(done) < len(targets):
+        # Whoever else users get the version from cannot be compared with, so they are in the canary too, or wait for their batch.
+        leading = [t["host"] for t in targets if t["host"] in done and _in_traffic(t["member"], seen)]
+        done -= {*leading}
     left_alone = [target["host"] for target in targets if target["host"] in done]
     working = [target for target in targets if target["host"] not in done]
     problems = _problems(targets, working, balancers, options)
@@ -57,7 +62,7 @@ def rollout_plan(
         # Who is out already costs nobody anything, and coming back makes room for the rest.
         idle = [t["host"] for t in working if not _in_traffic(t["member"], seen)]
         domains = {t["host"]: t.get("domain", "") for t in working}
-        hosts = in_order([t["host"] for t in working], [*watched.get("hosts", []), *_first(options), *idle], domains)
+        hosts = in_order([t["host"] for t in working], [*watched.get("hosts", []), *_first(options), *idle, *leading], domains)
         if watched and hosts:
             current = {host["name"] for host in health if _on_version(host, options["version"])}
             there = [t["host"] for t in targets if t["host"] in current and _in_traffic(t["member"], seen)]
@@ -79,7 +84,7 @@ def rollout_plan(
         "left_alone": left_alone,
         "before": before,
         # Deployed to by an earlier attempt. Where one of a batch is not, all of it is done anew, so that it goes on together.
-        "there": of_whole_groups(groups, part.pop("there", [])),
+        "there": of_whole_groups(groups, [*part.pop("there", []), *leading]),
         "canary": part,
         "problems": problems,
     }

@@ -80,7 +80,8 @@ def begin(
 
     More than one is unfinished only when a begin was cut off before it had marked the older ones.
 
-    :param last: the last finished one; what it left out of traffic is still owed the state from before it.
+    :param last: the last finished one; what it left out of traffic is still owed the state from before it, and what it could not
+        undo is undone with what this one touches.
     """
     # Oldest first, and what is there wins: the state before the first of them is the one to put back.
     before: Dict[str, Any] = owed(last)
@@ -93,7 +94,8 @@ def begin(
         older, current = unfinished, new(new_id(version, fence, now), service, version, strategy, fence, now)
         current["supersedes"] = unfinished[-1]["id"] if unfinished else None
         # Whoever undoes this one brings back what the other one had touched, too.
-        touched = undo_plan(unfinished[-1] if unfinished else None)
+        failed = last if last and last["outcome"] == "rollback_failed" else None
+        touched = undo_plan(unfinished[-1] if unfinished else failed)
         if touched["hosts"]:
             groups = {"groups": list(reversed(touched["groups"]))}
             current = record(current, now, event=TO_UNDO, hosts=touched["hosts"], details=groups)

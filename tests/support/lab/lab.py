@@ -41,6 +41,12 @@ def arguments() -> argparse.Namespace:
     reset.add_argument("host", nargs="*", help="these alone (all)")
     stop = commands.add_parser("stop", help="cut the power of hosts; `reset` makes them anew")
     stop.add_argument("host", nargs="+")
+    link = commands.add_parser("link", help="disturb the line of a host until the next `link` of it; without options mend it")
+    link.add_argument("host", nargs="+")
+    link.add_argument("--loss", type=float, help="percent of all packets that are lost")
+    link.add_argument("--cut", metavar="PEER[:PORT]", action="append", default=[],
+                      help="nothing passes between it and another host or `controller`, or nothing of that TCP port")
+    link.add_argument("--kbit", type=int, help="so many a second towards the host; what comes faster waits")
     commands.add_parser("status", help="what runs, as JSON; exit code 1 when the lab is down")
     commands.add_parser("deaths", help="when applications killed themselves, as JSON")
     commands.add_parser("inventory", help="print the Ansible inventory; it is in ZD_LAB_DIR too")
@@ -77,6 +83,8 @@ def carry_out(args: argparse.Namespace, lab: Lab) -> int:
                 lab.down(args.purge)
             else:
                 getattr(lab, args.command)(args.host)
+    elif args.command == "link":
+        lab.link(args.host, args.loss, args.cut, args.kbit)
     elif args.command == "status":
         status = lab.status()
         print(json.dumps(status, indent=2))

@@ -30,6 +30,7 @@ class Host:
         self.plan = plan
         self.address = plan.address(name)
         self.machine = f"{plan.bridge}-{name}"
+        self.device = f"vb-{self.machine}"[:15]  # its end of the line to the bridge, as systemd-nspawn names it
         self.root = lab / "hosts" / name
         self.tree = self.root / "m"
         self._base = lab / "base"

@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from . import files, network
+from . import files, link, network
 from .base import ensure_base
 from .files import ADMIN_PORT, APP_PORT, Plan
 from .host import Host
@@ -144,6 +144,18 @@ class Lab:
         """Cut the power of some hosts; `reset` makes them anew."""
         for host in self._chosen(names):
             host.stop()
+
+    def link(self, names: list[str], loss: float | None, cuts: list[str], kbit: int | None) -> None:
+        """Disturb the lines of hosts, or mend them; see :mod:`zdlab.link`.
+
+        :param cuts: peers, each perhaps with ``:`` and a port.
+        """
+        programs = [link.losing(loss)] if loss else []
+        for cut in cuts:
+            peer, _colon, port = cut.partition(":")
+            programs.append(link.cutting(self.plan.address(peer), int(port) if port else None))
+        for host in self._chosen(names):
+            link.disturb(host.device, programs, kbit)
 
     def status(self) -> dict:
         """What runs, as seen from here."""

@@ -67,6 +67,17 @@ def test_who_is_on_the_version_and_as_before_is_in_the_canary_still():
     assert made["groups"][0] == ["app1"] and made["left_alone"] == []
 
 
+def test_whom_users_get_the_version_from_already_leads_and_is_not_compared_with():
+    """A rollout of before could undo neither app4 nor app5, and app6 is out of traffic."""
+    health = [runs(host, "2.0" if host in ("app4", "app5") else "1.0") for host in SIX]
+    members = [member(f"m-{host}", state="disabled" if host == "app6" else "enabled") for host in SIX]
+    made = planned((targets(*SIX), [pool(*members)], health))
+    assert made["problems"] == [] and made["left_alone"] == []
+    assert made["groups"] == [["app6"], ["app4", "app5"], ["app1"], ["app2", "app3"]]
+    assert made["there"] == ["app4", "app5"]
+    assert [step["baseline"] for step in made["canary"]["steps"]] == [["app3"], ["app3"], ["app1", "app2", "app3"]]
+
+
 def test_who_is_out_of_traffic_is_deployed_to_anew():
     members = [member(f"m-{host}", state="disabled" if host == "app1" else "enabled") for host in SIX]
     health = [runs(host, "2.0" if host == "app1" else "1.0") for host in SIX]

@@ -150,6 +150,15 @@ def test_who_supersedes_a_rollout_undoes_what_that_one_had_touched_too():
     assert undo_plan(third)["groups"] == [["e"], ["b", "c"], ["a"]]
 
 
+@pytest.mark.parametrize(("outcome", "groups"), [("rollback_failed", [["b"], ["a"]]), ("rolled_back", []), ("succeeded", [])])
+def test_what_the_last_one_could_not_undo_is_undone_with_the_next(outcome, groups):
+    last = begun().journal
+    for event, hosts in (("batch_begun", ["a"]), ("batch_begun", ["b", "c"]), ("undone", ["c"])):
+        last = journal.record(last, NOW, event=event, hosts=hosts)
+    last = journal.finish(last, outcome, {"left_out": ["a", "b"]}, NOW)
+    assert undo_plan(begun(last=last, fence=2).journal)["groups"] == groups
+
+
 def test_what_the_last_one_left_out_is_still_owed_its_state_from_before():
     before = {
         "balancers": {"lb1": {"m1": {"state": "enabled", "weight": 5}, "m2": {"state": "enabled", "weight": 7}}},
