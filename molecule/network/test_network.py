@@ -44,34 +44,26 @@ def unharmed(clients: Load, case: str, **more: Any) -> None:
     assert report["requests"] >= AT_LEAST
 
 
-@pytest.mark.parametrize(
-    ("case", "to", "disturbance"),
-    [
-        ("2 % of all packets lost", "2.0.0", [*HOSTS, *BALANCERS, "--loss", "2"]),
-        # Not those of the balancers: what their users ask for would not fit through.
-        ("2 Mbit/s to each host", "2.1.0", [*HOSTS, "--kbit", "2000"]),
-    ],
-    ids=["loss", "slow"],
-)
-def test_a_bad_network(clients: Load, case: str, to: str, disturbance: list[str]) -> None:
-    """It takes longer, and nothing else."""
-    build(to)
+def test_a_bad_network(clients: Load) -> None:
+    """Two of a hundred packets are lost on every line, and those to the hosts are slow: it takes longer, and nothing else."""
+    build("2.0.0")
     before = look()
     clients.start(AT_LEAST)
-    lab("link", *disturbance)
-    run = Run(f"to-{to}", "zero_downtime.deploy.rolling", rollout_hosts="shop", rollout_version=to)
+    lab("link", *BALANCERS, "--loss", "2")  # and not slow: what their users ask for would not fit through
+    lab("link", *HOSTS, "--loss", "2", "--kbit", "2000")
+    run = Run("bad", "zero_downtime.deploy.rolling", rollout_hosts="shop", rollout_version="2.0.0")
     assert run.wait() == 0, run.output
     lab("link", *HOSTS, *BALANCERS)
-    settled(before, look(), to, "succeeded")
-    unharmed(clients, case, seconds=run.seconds)
+    settled(before, look(), "2.0.0", "succeeded")
+    unharmed(clients, "loss and slow lines", seconds=run.seconds)
 
 
 @pytest.mark.parametrize(
     ("case", "to", "disturbed", "named"),
     [
-        ("controller and host parted", "2.2.0", ["app3", "--cut", "controller"], "app3"),
-        ("controller and balancer parted", "2.3.0", ["lb2", "--cut", "controller:22"], "lb2"),
-        ("balancer and host parted", "2.4.0", ["lb2", "--cut", "app3"], "app3"),
+        ("controller and host parted", "2.1.0", ["app3", "--cut", "controller"], "app3"),
+        ("controller and balancer parted", "2.2.0", ["lb2", "--cut", "controller:22"], "lb2"),
+        ("balancer and host parted", "2.3.0", ["lb2", "--cut", "app3"], "app3"),
     ],
     ids=["host", "balancer", "between"],
 )
@@ -83,7 +75,7 @@ def test_a_parted_network(clients: Load, case: str, to: str, disturbed: list[str
     clients.start(AT_LEAST)
     run = Run(
         named, "zero_downtime.deploy.rolling", rollout_hosts="shop", rollout_version=to,
-        rollout_hooks=str(HOOKS), disturbed=disturbed,
+        rollout_hooks=str(HOOKS), disturbed=disturbed, traffic_health_timeout=8,
     )  # fmt: skip
     assert run.wait() != 0
     words = run.last_words()
@@ -92,7 +84,7 @@ def test_a_parted_network(clients: Load, case: str, to: str, disturbed: list[str
     until(lambda: all(m["status"] in ("UP", "MAINT") for pool in pools(look()).values() for m in pool.values()), "all seen again")
     parted = look()
     assert lease_is_free(parted) and journal(parted)["outcome"] == "rollback_failed"
-    assert {version for host, version in versions(parted).items() if host != "app3"} == {was}
+    assert all(version == was or host in words for host, version in versions(parted).items())
 
     back = Run(f"{named}-back", "zero_downtime.deploy.rollback", rollout_hosts="shop")
     assert back.wait() == 0, back.output

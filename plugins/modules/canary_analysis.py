@@ -203,7 +203,7 @@ options:
     choices: [fail, report]
     default: fail
   balancers:
-    description: The balancers in front of the service. Needed where they are the source of a metric.
+  description: The balancers in front of the service. Needed where they are the source of a metric; a canary that one of them finds down fails.
     required: false
   pool:
     description: The pool, likewise.
@@ -308,6 +308,13 @@ looks:
   returned: when the options make sense
   type: int
   sample: 1
+down:
+  description: Members of the canary that it fails by because a balancer's own check finds them down, each with the balancer and what
+    the check saw.
+  returned: when the options make sense
+  type: list
+  elements: str
+  sample: []
 metrics:
   description: Each metric with both sides. Of one that fails, as they were when it failed.
   returned: when the options make sense

@@ -108,15 +108,17 @@ def begin(
 
 
 def owed(last: Optional[Journal]) -> Dict[str, Any]:
-    """What was before for the hosts that `last` left out of traffic; now they are found as it left them."""
+    """What was before for the hosts that `last` left out of traffic, or at shares that were not their own; now they are found as it
+    left them."""
     left_out = (last or {}).get("summary", {}).get("left_out") or []
     if not left_out:
         return {}
     before = last["before"]
     members = {host: before.get("members", {}).get(host, host) for host in left_out}
+    known = {*members.values(), *undo_plan(last)["shares"]}
     return {
         "balancers": {
-            balancer: {name: state for name, state in states.items() if name in members.values()}
+            balancer: {name: state for name, state in states.items() if name in known}
             for balancer, states in before.get("balancers", {}).items()
         },
         "versions": {host: version for host, version in before.get("versions", {}).items() if host in left_out},

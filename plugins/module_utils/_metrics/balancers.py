@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List
 
 from .._domain.errors import InvalidInput
 from .._domain.growth import Counter
+from .._domain.members import DOWN, ENABLED
 from .source import Groups, Reading, Source
 
 ReadPool = Callable[[], List[Dict[str, Any]]]
@@ -41,7 +42,8 @@ class BalancerCounters(Source):
                     f"{balancer}/{member}": Counter(counters["requests"], counters["errors"], str(counters["since"]))
                     for (balancer, member), counters in counting.items()
                     if member in members
-                }
+                },
+                down=_down(balancers, group, groups),
             )
             for group, members in groups.items()
         }
@@ -62,3 +64,31 @@ class BalancerCounters(Source):
                 f"{names}: no counters of requests and errors for {', '.join(uncounted)}. "
                 "Take another source for this metric, such as prometheus or command."
             )
+
+
+class BalancerHealth(Source):
+    """What the balancers' own checks find of a group's members, where no metric is taken from them.
+
+    :param read_pool: how to read it; the balancers may be on other hosts.
+    """
+
+    def __init__(self, read_pool: ReadPool) -> None:
+        self._read_pool = read_pool
+
+    def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
+        """See :class:`Source`."""
+        del elapsed
+        balancers = self._read_pool()
+        return {group: Reading(down=_down(balancers, group, groups)) for group in groups}
+
+
+def _down(balancers: List[Dict[str, Any]], group: str, groups: Groups) -> List[str]:
+    """Of the group, who is down for a balancer that has one of the other group up: else it may be the balancer, or its line."""
+    others = {member for name, members in groups.items() if name != group for member in members}
+    found = []
+    for balancer in balancers:
+        serving = [member for member in balancer["members"] if member["state"] == ENABLED]
+        if any(member["name"] in others and member["health"] != DOWN for member in serving):
+            down = [member for member in serving if member["name"] in groups[group] and member["health"] == DOWN]
+            found += [f"{member['name']} on {balancer['name']} ({member['last_check'] or 'no more is known'})" for member in down]
+    return found

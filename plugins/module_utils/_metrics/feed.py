@@ -31,6 +31,8 @@ class Feed:
         }
         self.asked = self.missed = 0
         self.silent = ""
+        self.down: List[str] = []  # of the canary, by the last answer
+        self.down_looks = 0  # in a row
 
     @property
     def restarts(self) -> int:
@@ -66,6 +68,9 @@ class Feed:
             readings = {}
         for group, reading in readings.items():
             self._growths[group].take(reading.counters)
+            if group == CANARY:
+                self.down = reading.down
+                self.down_looks = self.down_looks + 1 if reading.down else 0
         for case in self.cases:
             case.silent = self.silent
             for group, reading in readings.items():

@@ -25,10 +25,12 @@ class Reading:
 
     :param counters: totals by what was counted where.
     :param values: samples that are new since the reading before.
+    :param down: members of this group, in words, that a balancer's check finds down where it finds one of the other group up.
     """
 
     counters: Dict[str, Counter] = field(default_factory=dict)
     values: List[float] = field(default_factory=list)
+    down: List[str] = field(default_factory=list)
 
 
 class Source(ABC):

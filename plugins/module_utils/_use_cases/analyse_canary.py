@@ -16,7 +16,7 @@ from .._domain.judge import Case, Judge
 from .._domain.metrics import ERRORS, SAMPLES, Metric, read_metrics
 from .._domain.ranks import MOST
 from .._domain.story import listed
-from .._metrics.balancers import BalancerCounters, ReadPool
+from .._metrics.balancers import BalancerCounters, BalancerHealth, ReadPool
 from .._metrics.command import Command
 from .._metrics.feed import BASELINE, CANARY, Feed
 from .._metrics.figure_file import FigureFile
@@ -78,13 +78,15 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "false_alarms": {"type": "float", "default": 0.02},
     "on_no_data": {"type": "str", "choices": [INCONCLUSIVE, FAIL], "default": INCONCLUSIVE},
     "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
-    # As pool_info takes them; needed where a metric's source is the balancers.
+    # As pool_info takes them; needed where a metric's source is the balancers, and for their health.
     "balancers": {**read_pool.ARGUMENT_SPEC["balancers"], "required": False},
     "pool": {"type": "str"},
 }
 
 # How often a source that is silent at the last look is asked again, an interval apart, before that is the end.
 MORE_TRIES = 2
+# How many looks in a row find the canary down when it fails by that; at the last look one is enough.
+DOWN_LOOKS = 2
 # One side with so many times the requests of the other does not take the same share of the traffic.
 _UNEQUAL = 2.0
 
@@ -198,6 +200,8 @@ def open_feeds(params: dict[str, Any], groups: Groups, judge: Judge, read: ReadP
             feeds.append(Feed(_open(asked["source"], case.metric, params), [case], groups))
     if counted:
         feeds.insert(0, Feed(BalancerCounters(read), counted, groups))
+    elif params["balancers"] and params["pool"] and params["watch"]:
+        feeds.append(Feed(BalancerHealth(read), [], groups))
     return feeds
 
 
@@ -238,6 +242,7 @@ def watched(judge: Judge, feeds: List[Feed], watch: float, interval: float, cloc
     started = clock.monotonic()
     count = 0
     verdict = INCONCLUSIVE
+    down: List[str] = []
     for due in looks(watch, interval):
         elapsed = clock.monotonic() - started
         if due < watch and elapsed > due + interval:
@@ -250,9 +255,12 @@ def watched(judge: Judge, feeds: List[Feed], watch: float, interval: float, cloc
             elapsed = watch
             _try_again(feeds, interval, clock, started)
         verdict = judge.look(1.0 if due >= watch else min(elapsed / watch, 0.999999))
-        if verdict == FAIL:
+        # Nobody is sent to whom a balancer finds down, so no metric would ever tell. Once may be a restart.
+        patience = 1 if due >= watch else DOWN_LOOKS
+        down = [words for feed in feeds if feed.down_looks >= patience for words in feed.down]
+        if verdict == FAIL or down:
             break
-    return told(judge, feeds, verdict, count, clock.monotonic() - started)
+    return told(judge, feeds, FAIL if down else verdict, count, clock.monotonic() - started, down)
 
 
 def _read(feeds: List[Feed], elapsed: float) -> None:
@@ -269,16 +277,20 @@ def _try_again(feeds: List[Feed], interval: float, clock: Clock, started: float)
         _read(silent, clock.monotonic() - started)
 
 
-def told(judge: Judge, feeds: List[Feed], verdict: str, count: int, seconds: float) -> dict[str, Any]:
-    """The task's result."""
+def told(judge: Judge, feeds: List[Feed], verdict: str, count: int, seconds: float, down: List[str]) -> dict[str, Any]:
+    """The task's result.
+
+    :param down: members of the canary, in words.
+    """
     metrics = judge.told()
     remarks = [remark for feed in feeds for remark in remarks_on(feed)]
     return {
         "changed": False,
         "verdict": verdict,
-        "sentence": sentence(verdict, metrics, count, seconds),
+        "sentence": sentence(verdict, metrics, count, seconds, down),
         "seconds": round(seconds, 3),
         "looks": count,
+        "down": down,
         "metrics": metrics,
         "remarks": remarks,
         # Ansible shows these, and keeps them from the result in some versions.
@@ -286,8 +298,8 @@ def told(judge: Judge, feeds: List[Feed], verdict: str, count: int, seconds: flo
     }
 
 
-def sentence(verdict: str, metrics: List[dict[str, Any]], count: int, seconds: float) -> str:
-    """What the analysis comes to, and by which metrics."""
+def sentence(verdict: str, metrics: List[dict[str, Any]], count: int, seconds: float, down: List[str]) -> str:
+    """What the analysis comes to, and by which metrics, or by whom it is down."""
     decisive = [metric["sentence"] for metric in metrics if metric["verdict"] == verdict] if verdict != PASS else []
     if verdict == PASS:
         decisive = [metric["sentence"] for metric in metrics]
@@ -299,12 +311,14 @@ def sentence(verdict: str, metrics: List[dict[str, Any]], count: int, seconds: f
         FAIL: f"The canary fails {took}.",
         INCONCLUSIVE: f"Whether the canary is worse is inconclusive {took}.",
     }[verdict]
+    if down:
+        said += f" Down for the balancers' own checks, and the baseline is not: {', '.join(down)}."
     return " ".join([said, *(f"{each[0].upper()}{each[1:]}" for each in decisive)])
 
 
 def remarks_on(feed: Feed) -> Iterator[str]:
     """What a reader of the verdict should know beside it."""
-    names = ", ".join(case.metric.name for case in feed.cases)
+    names = ", ".join(case.metric.name for case in feed.cases) or "health"
     if feed.missed:
         yield f"{names}: its source did not answer {feed.missed} of {feed.asked} times."
     if feed.restarts:

@@ -176,6 +176,19 @@ def test_what_the_last_one_left_out_is_still_owed_its_state_from_before():
     }
 
 
+def test_a_canary_that_could_not_be_undone_owes_everybody_their_own_shares():
+    before = {
+        "balancers": {"lb1": {"m1": {"state": "enabled", "weight": 5}, "m2": {"state": "enabled", "weight": 7}}},
+        "versions": {"app1": "1", "app2": "1"},
+        "members": {"app1": "m1", "app2": "m2"},
+    }
+    last = journal.record(begun().journal, NOW, before=before, event="batch_begun", hosts=["app1"])
+    last = journal.record(last, NOW, event="canary_step_begun", hosts=["app1"])
+    last = journal.finish(last, "rollback_failed", {"left_out": ["app1"]}, NOW)
+    owed = begun(last=last, fence=2).journal["before"]
+    assert owed["balancers"] == before["balancers"] and owed["versions"] == {"app1": "1"}
+
+
 def test_one_that_left_nobody_out_owes_nothing():
     last = journal.finish(journal.record(begun().journal, NOW, event="x"), "succeeded", {"lines": []}, NOW)
     assert begun(last=last, fence=2).journal["before"] == {}

@@ -33,7 +33,8 @@ GROUPS = {"canary": ["m1"], "baseline": ["m2", "m3"]}
 
 
 def member(name, requests, errors, since="monday"):
-    return {"name": name, "counters": {"requests": requests, "errors": errors, "since": since}}
+    counters = {"requests": requests, "errors": errors, "since": since}
+    return {"name": name, "state": "enabled", "health": "up", "last_check": "", "counters": counters}
 
 
 def test_the_members_of_a_group_are_counted_on_every_balancer():
@@ -52,10 +53,10 @@ def test_the_members_of_a_group_are_counted_on_every_balancer():
     [
         ([member("m1", 1, 0)], "m2, m3: no such member of the pool on lb1, which has m1"),
         (
-            [{"name": name, "counters": None} for name in ("m1", "m2", "m3")],
+            [{**member(name, 1, 0), "counters": None} for name in ("m1", "m2", "m3")],
             "no counters of requests and errors for m1, m2, m3",
         ),
-        ([{"name": name} for name in ("m1", "m2", "m3")], "Take another source"),
+        ([{"name": name, "state": "enabled", "health": "up"} for name in ("m1", "m2", "m3")], "Take another source"),
     ],
 )
 def test_balancers_that_cannot_tell(members, said):

@@ -49,13 +49,14 @@ def options(**more):
 
 
 class Traffic:
-    """A pool whose counters grow with the clock; `troubles` says by the second what goes wrong: an error, or a restart."""
+    """A pool whose counters grow with the clock; `troubles` says by the second what goes wrong: an error, or a restart; `down` from when to when a member is."""
 
-    def __init__(self, clock, pace=50.0, canary=0.01, baseline=0.01, troubles=None):
+    def __init__(self, clock, pace=50.0, canary=0.01, baseline=0.01, troubles=None, down=None):
         self.clock, self.pace, self.rates = clock, pace, {"m1": canary, "m2": baseline}
         self.troubles = dict(troubles or {})
         self.begun, self.since = 0.0, "1"
         self.asked = 0
+        self.down = down or {}
 
     def __call__(self):
         self.asked += 1
@@ -67,10 +68,17 @@ class Traffic:
                 self.begun, self.since = self.clock.time, trouble
         total = 10_000 * (self.since == "1") + self.pace * (self.clock.time - self.begun)
         members = [
-            {"name": name, "counters": {"requests": int(total), "errors": int(total * rate), "since": self.since}}
+            {
+                "name": name, "state": "enabled", "health": "down" if self._is_down(name) else "up", "last_check": "L4CON refused",
+                "counters": {"requests": int(total), "errors": int(total * rate), "since": self.since},
+            }
             for name, rate in self.rates.items()
-        ]
+        ]  # fmt: skip
         return [{"name": "lb1", "members": members}]
+
+    def _is_down(self, name):
+        begun, ended = self.down.get(name, (0, 0))
+        return begun <= self.clock.time < ended
 
 
 def watched(clock=None, **how):
@@ -92,6 +100,32 @@ def test_a_failing_canary_ends_the_watch_at_once():
     result, _traffic = watched(pace=25, canary=0.2, baseline=0.0)
     assert (result["verdict"], result["seconds"], result["looks"]) == ("fail", 5, 1)
     assert "25 of 125 requests to the canary failed (20%)" in result["sentence"]
+
+
+def test_a_canary_that_is_down_fails_and_one_that_was_for_a_look_does_not():
+    dead, traffic = watched(watch=60.0, interval=5.0, down={"m1": (12, 99)})
+    assert (dead["verdict"], dead["down"], traffic.clock.time) == ("fail", ["m1 on lb1 (L4CON refused)"], 20)
+    assert "Down for the balancers' own checks, and the baseline is not: m1 on lb1 (L4CON refused)." in dead["sentence"]
+    blinked, _traffic = watched(watch=60.0, interval=5.0, down={"m1": (12, 17)})
+    assert (blinked["verdict"], blinked["down"]) == ("pass", [])
+
+
+def test_a_canary_that_is_down_fails_whatever_the_metrics_source(tmp_path):
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps({"canary": [1.0] * 90, "baseline": [1.0] * 90}))
+    metrics = [{"name": "latency", "kind": "samples", "source": {"file": str(figures)}, "allowed_increase": "50%"}]
+    how = {"watch": 60.0, "interval": 5.0, "metrics": metrics}
+    assert watched(**how, down={"m1": (12, 99)})[0]["verdict"] == "fail"
+    assert watched(**how)[0]["verdict"] == "pass"
+    assert watched(**how, balancers=None, down={"m1": (12, 99)})[0]["verdict"] == "pass"
+
+
+def test_a_canary_that_is_down_at_the_end_does_not_pass():
+    assert watched(watch=60.0, interval=5.0, down={"m1": (58, 99)})[0]["verdict"] == "fail"
+
+
+def test_where_the_baseline_is_down_too_it_is_not_the_canary():
+    assert watched(watch=60.0, interval=5.0, down={"m1": (12, 99), "m2": (0, 99)})[0]["verdict"] == "pass"
 
 
 def test_what_was_before_the_watch_does_not_count():
