@@ -39,14 +39,14 @@ class ActionModule(UseCaseAction):
         params, wrong = self.validated(args)
 
         def use_case(options: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
-            return analyse_canary.analyse(options, clock, lambda: self._read_pool(args))
+            return analyse_canary.analyse(options, clock, lambda counters: self._read_pool(args, counters))
 
         return wrong or outcome(use_case, params, self._task.check_mode)
 
-    def _read_pool(self, args: dict[str, Any]) -> list[dict[str, Any]]:
-        """The pool with its counters, read by the door of `pool_info`, which knows how each balancer is reached."""
+    def _read_pool(self, args: dict[str, Any], counters: bool) -> list[dict[str, Any]]:
+        """The pool, read by the door of `pool_info`, which knows how each balancer is reached."""
         task = self._task.copy()
-        task.args = {"balancers": args["balancers"], "pool": args["pool"], "counters": True}
+        task.args = {"balancers": args["balancers"], "pool": args["pool"], "counters": counters}
         door = self._shared_loader_obj.action_loader.get(
             POOL_INFO,
             task=task,

@@ -203,7 +203,9 @@ options:
     choices: [fail, report]
     default: fail
   balancers:
-  description: The balancers in front of the service. Needed where they are the source of a metric; a canary that one of them finds down fails.
+    description:
+      - The balancers in front of the service. Needed where they are the source of a metric.
+      - A canary that one of them finds down, and a member of the baseline up, fails by that.
     required: false
   pool:
     description: The pool, likewise.

@@ -170,7 +170,8 @@ class Campaign:
             controller = Controller(self.ground, logs / "second", self.other_name, own_checkout=True)
         playbook = case.strategy if case.recovery == "again" else "rollback"
         # What was right for the fault is right afterwards too, but for a drain that may end now.
-        variables = {name: value for name, value in given.items() if case.recovery == "again" or name != "rollout_version"}
+        dropped = {"traffic_drain_timeout", *(() if case.recovery == "again" else ("rollout_version",))}
+        variables = {name: value for name, value in given.items() if name not in dropped}
         run = self._start(controller, playbook, logs, marker, **variables)
         code = run.wait()
         found += _unreadable(run.output, "the recovery")

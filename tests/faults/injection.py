@@ -15,6 +15,7 @@ from .cases import DEATHS, RELEASES, Case
 from .controllers import Run
 from .ground import NEW, Ground
 from .judge import Window
+from .proxy import Proxy
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 HICCUP = 1.0  # seconds
@@ -88,7 +89,10 @@ class Fault:
         elif self.what in ("refused", "hangs"):
             self.ground.lose_way(self.lost, "refused" if self.what == "refused" else "hangs 1.5")
         elif self.what in ("power", "reboot"):
+            last = [proxy for proxy in self.ground.proxies if proxy.serving() <= {self.lost}]
             self.ground.cut_power(self.lost)
+            for proxy in last:
+                self._nobody_is_left(proxy, now)
             if self.what == "reboot":
                 self._later(REBOOT, lambda: self.ground.power_up(self.lost))
 
@@ -112,6 +116,24 @@ class Fault:
             proxy.lead_to("reader" if self.what == "read-only" else "operator")
             return
         self.windows.append(Window(f"127.0.0.1:{proxy.port}", now, ended))
+
+    def _nobody_is_left(self, proxy: Proxy, now: float) -> None:
+        """The host that is lost was the last one in traffic, as `traffic_min_available` allows: until there is one nobody can be served."""
+        window = Window(f"127.0.0.1:{proxy.port}", now, float("inf"))
+        self.windows.append(window)
+
+        def until_there_is_one() -> None:
+            while True:
+                time.sleep(0.05)
+                try:
+                    serving = proxy.serving()
+                except (OSError, ValueError, IndexError):
+                    return  # it was the last case
+                if serving - {self.lost} or (serving and time.time() > now + AFTER_RESTART):
+                    window.ended = time.time()
+                    return
+
+        threading.Thread(target=until_there_is_one, daemon=True).start()
 
     def _later(self, seconds: float, what: Any) -> None:
         def wait() -> None:

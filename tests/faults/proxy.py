@@ -120,9 +120,13 @@ class Proxy:
         """State and weight of every member."""
         return {row[3]: (_state(row), int(row[7])) for row in self._rows()}
 
+    def serving(self) -> set[str]:
+        """The members that are enabled, have a weight and are up."""
+        return {row[3] for row in self._rows() if row[5] == UP and _state(row) == "enabled" and int(row[7]) > 0}
+
     def available(self) -> int:
-        """How many members are enabled, have a weight and are up."""
-        return sum(row[5] == UP and _state(row) == "enabled" and int(row[7]) > 0 for row in self._rows())
+        """How many those are."""
+        return len(self.serving())
 
     def set(self, members: dict[str, tuple[str, int]]) -> None:
         """States and weights, as an operator sets them."""

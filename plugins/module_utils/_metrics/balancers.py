@@ -12,8 +12,8 @@ from .._domain.growth import Counter
 from .._domain.members import DOWN, ENABLED
 from .source import Groups, Reading, Source
 
-ReadPool = Callable[[], List[Dict[str, Any]]]
-"""Reads the pool from every balancer: ``balancers`` of `pool_info`'s result, with ``counters`` in each member."""
+ReadPool = Callable[[bool], List[Dict[str, Any]]]
+"""Reads the pool from every balancer: ``balancers`` of `pool_info`'s result, where asked for with ``counters`` in each member."""
 
 
 class BalancerCounters(Source):
@@ -28,7 +28,7 @@ class BalancerCounters(Source):
     def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
         """See :class:`Source`. The balancers are read once for both groups."""
         del elapsed
-        balancers = self._read_pool()
+        balancers = self._read_pool(True)
         counting = {
             (balancer["name"], member["name"]): member["counters"]
             for balancer in balancers
@@ -78,7 +78,7 @@ class BalancerHealth(Source):
     def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
         """See :class:`Source`."""
         del elapsed
-        balancers = self._read_pool()
+        balancers = self._read_pool(False)
         return {group: Reading(down=_down(balancers, group, groups)) for group in groups}
 
 

@@ -94,8 +94,8 @@ _UNEQUAL = 2.0
 def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
     """The analysis, with balancers that can be reached from here."""
 
-    def read() -> List[Dict[str, Any]]:
-        asked = {"balancers": params["balancers"], "pool": params["pool"], "counters": True}
+    def read(counters: bool) -> List[Dict[str, Any]]:
+        asked = {"balancers": params["balancers"], "pool": params["pool"], "counters": counters}
         found: List[Dict[str, Any]] = read_pool.run(asked, check_mode, clock)["balancers"]
         return found
 
@@ -111,7 +111,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
 def analyse(params: dict[str, Any], clock: Clock, read: ReadPool) -> dict[str, Any]:
     """Watch, judge and tell; see the module's documentation for options and result.
 
-    :param read: reads the pool with its counters from all balancers.
+    :param read: reads the pool from all balancers.
     :raises InvalidInput: an option makes no sense, or a source can never say anything; nothing was watched.
     :raises DeployError: the verdict is no pass, and ``on_failure`` is ``fail``.
     """

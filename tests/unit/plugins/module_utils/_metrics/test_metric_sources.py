@@ -42,7 +42,7 @@ def test_the_members_of_a_group_are_counted_on_every_balancer():
         {"name": "lb1", "members": [member("m1", 10, 1), member("m2", 20, 2), member("m4", 1, 1)]},
         {"name": "lb2", "members": [member("m1", 5, 0), member("m2", 7, 0), member("m3", 8, 1, "tuesday")]},
     ]
-    read = BalancerCounters(lambda: pool).read(GROUPS, 0)
+    read = BalancerCounters(lambda _counters: pool).read(GROUPS, 0)
     assert read["canary"].counters == {"lb1/m1": Counter(10, 1, "monday"), "lb2/m1": Counter(5, 0, "monday")}
     assert read["baseline"].counters["lb2/m3"] == Counter(8, 1, "tuesday")
     assert set(read["baseline"].counters) == {"lb1/m2", "lb2/m2", "lb2/m3"}
@@ -61,7 +61,7 @@ def test_the_members_of_a_group_are_counted_on_every_balancer():
 )
 def test_balancers_that_cannot_tell(members, said):
     with pytest.raises(InvalidInput) as refused:
-        BalancerCounters(lambda: [{"name": "lb1", "members": members}]).read(GROUPS, 0)
+        BalancerCounters(lambda _counters: [{"name": "lb1", "members": members}]).read(GROUPS, 0)
     assert said in refused.value.message
 
 

@@ -49,7 +49,11 @@ def options(**more):
 
 
 class Traffic:
-    """A pool whose counters grow with the clock; `troubles` says by the second what goes wrong: an error, or a restart; `down` from when to when a member is."""
+    """A pool whose counters grow with the clock.
+
+    :param troubles: by the second what goes wrong: an error, or a restart.
+    :param down: by member from when to when it is.
+    """
 
     def __init__(self, clock, pace=50.0, canary=0.01, baseline=0.01, troubles=None, down=None):
         self.clock, self.pace, self.rates = clock, pace, {"m1": canary, "m2": baseline}
@@ -58,7 +62,7 @@ class Traffic:
         self.asked = 0
         self.down = down or {}
 
-    def __call__(self):
+    def __call__(self, counters):
         self.asked += 1
         for at in sorted(self.troubles):
             if at <= self.clock.time:
@@ -188,9 +192,9 @@ def test_a_look_that_takes_long_takes_the_place_of_others():
     clock = FakeClock()
     traffic = Traffic(clock)
 
-    def slowly():
+    def slowly(counters):
         clock.sleep(17)
-        return traffic()
+        return traffic(counters)
 
     result = analyse(options(), clock, slowly)
     assert result["verdict"] == "pass" and result["looks"] < 10 and result["seconds"] < 160
@@ -200,8 +204,8 @@ def test_groups_that_do_not_take_the_same_share_are_told():
     clock = FakeClock()
     traffic = Traffic(clock)
 
-    def unequal():
-        (balancer,) = traffic()
+    def unequal(counters):
+        (balancer,) = traffic(counters)
         balancer["members"][0]["counters"]["requests"] *= 3
         return [balancer]
 
