@@ -119,6 +119,8 @@ class RuntimeApi:
             ) from None
         except ConnectionRefusedError:
             raise Unreachable(f"Nothing listens on {self.label}: is HAProxy running?") from None
+        except BlockingIOError:  # of a local socket, whose queue is full
+            raise Unreachable(f"HAProxy at {self.label} takes no more connections: it hangs, or has too much to do.") from None
         except socket.timeout:
             raise Unreachable(f"HAProxy at {self.label} did not answer within {self.timeout:g} s.") from None
         except (OSError, UnicodeError) as error:  # the latter for a part of a host's name that is too long

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .story import failures_sentence, listed, told
+from .story import ended, failures_sentence, listed, told
 
 SWITCH, FAILED, BACK, END = "switch", "failed", "back", "end"
 
@@ -100,8 +100,8 @@ def _failed(name: str, plan: dict[str, Any], now: dict[str, Any], failures: dict
         return told("rolled_back", *lines, failed=True)
     why = back.get("problem") or failures_sentence(failures) or "the way back ended before it was done, see above"
     lines.append(
-        f"NOT switched back, look at it now: {why} The playbook status tells who has the traffic. Mend {live}, then run the playbook "
-        "rollback."
+        f"NOT switched back, look at it now: {ended(why)} The playbook status tells who has the traffic. Mend {live}, then run the "
+        "playbook rollback."
     )
     return told("rollback_failed", *lines, failed=True)
 
@@ -140,7 +140,7 @@ def undo_story(
     why = back.get("problem") or failures_sentence(failures) or "it ended before it was done, see above"
     return told(
         "rollback_failed",
-        f"{name} FAILED, look at it now: {why} The playbook status tells who has the traffic. Mend {way['live']} and run it again.",
+        f"{name} FAILED, look at it now: {ended(why)} The playbook status tells who has the traffic. Mend {way['live']} and run it again.",
         failed=True,
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Callable
 
 FARTHEST = 50.0  # logarithm of the highest ratio of odds that is looked for
 
@@ -80,11 +81,12 @@ class Errors:
         """
         from scipy.optimize import brentq
 
-        low, high = 0.0, None
-        if self._here > 0:
-            low = math.exp(brentq(lambda log: self.as_many(math.exp(log)) - level, -FARTHEST, FARTHEST))
-        if self._here < len(self._falls) - 1:
-            high = math.exp(brentq(lambda log: self.as_few(math.exp(log)) - level, -FARTHEST, FARTHEST))
+        def end(chance: Callable[[float], float]) -> float:
+            return math.exp(brentq(lambda log: chance(math.exp(log)) - level, -FARTHEST, FARTHEST))
+
+        # At a level that is small enough not even the farthest ratio is ruled out.
+        low = end(self.as_many) if self.as_many(math.exp(-FARTHEST)) < level else 0.0
+        high = end(self.as_few) if self.as_few(math.exp(FARTHEST)) < level else None
         return low, high
 
 

@@ -243,4 +243,10 @@ def _count(hosts: list[str]) -> str:
 def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
     """An end: its outcome, whether the run fails, the lines, and who is left out of traffic."""
     # The next rollout owes the hosts that are left out the states they had before this one.
-    return {"outcome": outcome, "failed": failed, "lines": list(lines), "left_out": left_out or [], "paused": {}}
+    return {"outcome": outcome, "failed": failed, "lines": [ended(line) for line in lines], "left_out": left_out or [], "paused": {}}
+
+
+def ended(text: str) -> str:
+    """The text as something that more may follow: others' messages, ssh's above all, are of several lines and without a full stop."""
+    text = " ".join(text.split())
+    return text if text.endswith((".", ":", "!", "?")) else f"{text}."

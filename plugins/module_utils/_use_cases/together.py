@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
 
 from .._domain.errors import DeployError
+from .._domain.story import ended
 
 Place = TypeVar("Place")
 Result = TypeVar("Result")
@@ -59,7 +60,7 @@ def all_or_none(
         except DeployError as error:
             told.append(f"Balancer {names[index]} could NOT be put back: {error.message}")
             facts["changed"] = True
-    raise type(failures[0])(" ".join(told), **facts)
+    raise type(failures[0])(" ".join(map(ended, told)), **facts)
 
 
 def _with_name(name: str, message: str) -> str:

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy, haproxy_counters
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, NotApplied, Unreachable
 
 
 def member(admin=0, op="2", check_state="6", status="UP", tracked="", address="192.0.2.1", **stat):
@@ -189,6 +192,20 @@ def test_addresses_that_are_none(address):
 )
 def test_addresses(address, parts):
     assert haproxy._host_and_port(address) == parts
+
+
+def test_a_balancer_that_hangs_takes_no_more_connections(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as waiting:
+        listening.bind(path)
+        listening.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(path)
+        with pytest.raises(Unreachable, match="takes no more connections: it hangs, or has too much to do"):
+            opened("lb1", socket=path, timeout=0.2).members("app")
 
 
 def test_the_same_socket_is_the_same_endpoint(tmp_path):

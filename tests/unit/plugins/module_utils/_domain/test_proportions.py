@@ -129,3 +129,8 @@ def test_rates_at_the_ends():
     assert highest_rate(Counts(3, 3), 0.01) == 1
     assert Errors(Counts(10, 1), Counts(10, 0)).ratio() is None
     assert Errors(Counts(10, 5), Counts(10, 2)).ratio() == 4
+
+
+def test_a_level_that_rules_out_no_ratio_however_high():
+    low, high = Errors(Counts(333, 332), Counts(206, 1)).interval(1e-250)
+    assert 0 < low < 1 and high is None

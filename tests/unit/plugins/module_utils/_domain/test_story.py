@@ -125,6 +125,11 @@ def test_the_undoing_that_did_not_get_everywhere():
     assert told["lines"][1].startswith("2 hosts are back")
 
 
+def test_others_words_end_before_ours_begin():
+    told = end(rollout("b", "c", reached=[]), {**HALTED, "why": "read from master failed\r\nssh: Connection timed out"})
+    assert told["lines"][0].endswith(": read from master failed ssh: Connection timed out.")
+
+
 def test_halted_before_anything_was_touched():
     told = end(rollout("b", "c", reached=[]), HALTED)
     assert (told["outcome"], told["failed"], told["left_out"]) == ("rolled_back", True, [])
