@@ -193,6 +193,8 @@ class Controller:
             "blue_green_bake": 0.3,
             "canary_steps": [{"traffic": 25, "watch": 1}],
             "canary_interval": 0.25,
+            # With a balancer that hangs the judge cannot tell, and nobody is there to ask.
+            "canary_inconclusive": "undo",
             "canary_metrics": [
                 # Quick to be content: what the judge is worth is tried elsewhere.
                 {

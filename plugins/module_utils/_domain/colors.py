@@ -18,7 +18,8 @@ from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
 from .story import listed
 
-SWITCHING, SWITCHED_BACK = "switching", "switched_back"
+# From the first one on the members of the idle colour are not what they were: the balancers check them.
+SWITCH_BEGUN, SWITCHING, SWITCHED_BACK = "switch_begun", "switching", "switched_back"
 FINISH = "finish"  # what becomes of sessions on the old colour; the other word is `switch`
 
 
@@ -218,7 +219,7 @@ def way_back(journal: dict[str, Any]) -> dict[str, Any]:
     """
     switched = False
     for event in journal.get("events", []):
-        began = event["event"] == SWITCHING or bool(event["details"].get("switched"))
+        began = event["event"] in (SWITCH_BEGUN, SWITCHING) or bool(event["details"].get("switched"))
         switched = began or (switched and event["event"] != SWITCHED_BACK)
     colors = (journal.get("before") or {}).get("colors") or {}
     if not switched or not colors:

@@ -161,10 +161,21 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
         "hosts": [host for group in left for host in group],
         "batches": [len(group) for group in left],
         "groups": left,
-        "before": (journal or {}).get("before") or {},
+        "before": _in_line(journal or {}),
         "shares": _at_odd_shares(journal or {}, left),
         "switch": colors.way_back(journal or {}),
     }
+
+
+def _in_line(journal: dict[str, Any]) -> dict[str, Any]:
+    """What was before; a host of which nobody knows the version, since it was lost then, is to have the one that all the others had."""
+    before: dict[str, Any] = journal.get("before") or {}
+    versions = before.get("versions") or {}
+    known = {version for version in versions.values() if version}
+    if len(known) != 1 or known == {journal.get("version")}:
+        return before
+    (all_had,) = known
+    return {**before, "versions": {host: version or all_had for host, version in versions.items()}}
 
 
 def _at_odd_shares(journal: dict[str, Any], groups: list[list[str]]) -> list[str]:

@@ -48,7 +48,7 @@ def counted(number):
     """Each call is a hundred requests later, of which the canary's fail half."""
     sides = {"m1": 50 * number, "m2": 0}
     members = [
-        {"name": name, "counters": {"requests": 100 * number, "errors": errors, "since": "x"}}
+        {"name": name, "state": "enabled", "health": "up", "counters": {"requests": 100 * number, "errors": errors, "since": "x"}}
         for name, errors in sides.items()
     ]
     return {"changed": False, "balancers": [{"name": "lb1", "members": members}]}
@@ -87,7 +87,7 @@ def test_balancers_that_cannot_be_read_are_no_data():
         options(on_failure="report"), lambda _number: {"failed": True, "msg": "lb1 cannot be reached."}
     )
     with pytest.raises(Unreachable, match="lb1 cannot be reached"):
-        action._read_pool(action._task.args)
+        action._read_pool(action._task.args, True)
     result = action.in_process(action._task.args)
     assert result["verdict"] == "inconclusive" and "lb1 cannot be reached" in result["sentence"]
 

@@ -147,6 +147,8 @@ def test_the_way_back_is_to_switch_back_and_nothing_else():
     undo = plan.undo_plan(journal(*begun))
     assert (undo["hosts"], undo["switch"]["live"], undo["switch"]["hosts"]) == ([], "blue", ["a", "c"])
     assert undo["switch"]["versions"] == {"a": "1.0", "c": "1.0"}
+    # Their checks have begun, for which the balancers have drained the members of the idle colour.
+    assert plan.undo_plan(journal(("batch_begun", {}), ("switch_begun", {})))["switch"] == undo["switch"]
     assert plan.undo_plan(journal(("batch_begun", {})))["switch"] == {}
     assert plan.undo_plan(journal(*begun, ("switched_back", {})))["switch"] == {}
 

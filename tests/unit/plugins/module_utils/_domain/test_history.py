@@ -213,6 +213,11 @@ records = st.builds(
 )
 
 
+def test_a_clock_that_is_late_does_not_make_a_recovery_shorter_than_nothing():
+    bad = {**past(2, "rollback_failed"), "decided": NOW + DAY}
+    assert figures([bad, past(1)], NOW)["recovery"]["worst"] == 0
+
+
 @given(st.lists(records, max_size=12), st.randoms())
 def test_figures_are_consistent_whatever_happened(known, random):
     found = figures(known, NOW)

@@ -501,6 +501,20 @@ def test_what_is_undone_already_is_not_undone_again(history):
     }
 
 
+@pytest.mark.parametrize(
+    ("versions", "undone_to"),
+    [
+        ({"a": "1", "b": None}, {"a": "1", "b": "1"}),
+        ({"a": "1", "b": None, "c": "0"}, {"a": "1", "b": None, "c": "0"}),
+        ({"a": "2", "b": None}, {"a": "2", "b": None}),
+        ({"a": None}, {"a": None}),
+    ],
+)
+def test_a_host_that_was_lost_before_gets_what_all_the_others_had(versions, undone_to):
+    record = {**journal(event("batch_begun", "a", "b")), "version": "2", "before": {"versions": versions}}
+    assert plan.undo_plan(record)["before"]["versions"] == undone_to
+
+
 def test_of_what_was_before_only_what_is_asked_for():
     one, two = {"state": "enabled", "weight": 1}, {"state": "drained", "weight": 2}
     before = {"balancers": {"lb1": {"m1": one, "m2": two}, "lb2": {"m1": two}}, "versions": {}}
