@@ -13,8 +13,8 @@ from statistics import mean
 from typing import Any
 
 import figures
+from balancer import POOL, PORT, HAProxy, own_check
 from clients import Clients
-from haproxy import POOL, PORT, HAProxy, own_check
 from places import HERE, LAB, OUT, SUPPORT, Cost, lab, playbook
 
 DEPLOY = ("Unpack the release", "Restart the application")  # the tasks of playbooks/hooks/deploy.yml

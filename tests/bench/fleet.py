@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from haproxy import HAProxy
+from balancer import HAProxy
 from places import HERE, OUT, Cost, playbook
 
 SIZES = (10, 100, 1000)

@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from balancer import PORT
 from clients import Clients
 from comparison import Bench, here
-from haproxy import PORT
 from places import CHECKOUT, OUT, lab
 
 SECONDS = 20.0  # of each run
