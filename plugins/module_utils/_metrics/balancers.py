@@ -16,14 +16,24 @@ ReadPool = Callable[[bool], List[Dict[str, Any]]]
 """Reads the pool from every balancer: ``balancers`` of `pool_info`'s result, where asked for with ``counters`` in each member."""
 
 
-class BalancerCounters(Source):
-    """Requests and errors of a group's members, added up over all balancers.
+class BalancerHealth(Source):
+    """What the balancers' own checks find of a group's members.
 
-    :param read_pool: how to read them; the balancers may be on other hosts.
+    :param read_pool: how to read it; the balancers may be on other hosts.
     """
 
     def __init__(self, read_pool: ReadPool) -> None:
         self._read_pool = read_pool
+
+    def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
+        """See :class:`Source`."""
+        del elapsed
+        balancers = self._read_pool(False)
+        return {group: Reading(down=_down(balancers, group, groups)) for group in groups}
+
+
+class BalancerCounters(BalancerHealth):
+    """Requests and errors of a group's members too, added up over all balancers."""
 
     def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
         """See :class:`Source`. The balancers are read once for both groups."""
@@ -64,22 +74,6 @@ class BalancerCounters(Source):
                 f"{names}: no counters of requests and errors for {', '.join(uncounted)}. "
                 "Take another source for this metric, such as prometheus or command."
             )
-
-
-class BalancerHealth(Source):
-    """What the balancers' own checks find of a group's members, where no metric is taken from them.
-
-    :param read_pool: how to read it; the balancers may be on other hosts.
-    """
-
-    def __init__(self, read_pool: ReadPool) -> None:
-        self._read_pool = read_pool
-
-    def read(self, groups: Groups, elapsed: float) -> Dict[str, Reading]:
-        """See :class:`Source`."""
-        del elapsed
-        balancers = self._read_pool(False)
-        return {group: Reading(down=_down(balancers, group, groups)) for group in groups}
 
 
 def _down(balancers: List[Dict[str, Any]], group: str, groups: Groups) -> List[str]:
