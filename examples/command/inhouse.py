@@ -131,7 +131,8 @@ def counters(balancer: Balancer, request: dict) -> dict:
         found[server["srv_name"]] = {"requests": row["stot"], "errors": row["hrsp_5xx"] + row["srv_abrt"] + unanswered}
     answer = {"since": f"{about.get('Pid')} {about.get('Start_time_sec')}", "members": found}
     if servers:
-        # Each request once, whatever was tried for it, and with those that no server was found for.
+        # Each request once, whatever was tried for it, and with those that no server was found for. One that ends this moment may
+        # be taken for unanswered until the next look.
         row = {key: int(value) if value.isdecimal() else 0 for key, value in balancer.backend(servers[0]).items() if key in columns}
         unanswered = max(0, row["stot"] - row["scur"] - row["req_tot"])
         failed = {"errors": row["hrsp_5xx"], "broken": row["srv_abrt"], "unanswered": unanswered}

@@ -33,7 +33,7 @@ def rigs() -> dict[str, Maker]:
     balancers = found("haproxy")
     if not balancers:
         return {}
-    binary = balancers[max(balancers)]
+    binary = balancers[min(balancers)]  # 3.0 counts less, which the entry does not claim
     return {
         label: Maker(
             partial(CommandRig, binary, claims=claims), open_balancer(_entry(Path("/nowhere"), claims)).capabilities
