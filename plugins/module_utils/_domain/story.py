@@ -247,6 +247,9 @@ def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | 
 
 
 def ended(text: str) -> str:
-    """The text as something that more may follow: others' messages, ssh's above all, are of several lines and without a full stop."""
-    text = " ".join(text.split())
+    """The text as something that more may follow: others' messages, ssh's above all, are of several lines and without a full stop.
+
+    ansible-core 2.19 puts "Task failed:" before them, which says nothing where a failure is told already.
+    """
+    text = " ".join(text.split()).replace(": Task failed: ", ": ")
     return text if text.endswith((".", ":", "!", "?")) else f"{text}."

@@ -126,7 +126,7 @@ def test_the_undoing_that_did_not_get_everywhere():
 
 
 def test_others_words_end_before_ours_begin():
-    told = end(rollout("b", "c", reached=[]), {**HALTED, "why": "read from master failed\r\nssh: Connection timed out"})
+    told = end(rollout("b", "c", reached=[]), {**HALTED, "why": "Task failed: read from master failed\r\nssh: Connection timed out"})
     assert told["lines"][0].endswith(": read from master failed ssh: Connection timed out.")
 
 
