@@ -73,7 +73,9 @@ def test_check_mode_writes_nothing_and_tells_the_truth(shop):
     assert shop.all_of_it() == before
     assert not shop.journal.exists()
     # Run for real and then foretold again: nothing.
-    shop.roll("2.0").assert_good()
+    run = shop.roll("2.0", **RAMP).assert_good()
+    # Of the role release: its check of the variables, the release, the file for this way to restart, and the restart.
+    assert (run.recap["app3"]["ok"], run.recap["app3"]["skipped"]) == (4, 0)
     foretold = shop.roll("2.0", "--check", "--diff").assert_good()
     assert foretold.changed == 0 and "nothing to do" in foretold.output
 
