@@ -258,8 +258,17 @@ def _step(steps: list[dict[str, Any]], case: Case) -> str:
 
 
 def _unreadable(output: str, whose: str) -> list[str]:
-    """A traceback is nothing for a person."""
-    return [f"{whose} shows a traceback"] if "Traceback (most recent call last)" in output else []
+    """A traceback is nothing for a person.
+
+    Left out is ansible-core 2.19's own, which its signal handler meets in a process that was forked at that very moment.
+    """
+    ours = re.sub(
+        r"^Exception ignored in: .*_after_at_fork.*\nTraceback.*\n(?:(?: .*)?\n)+AssertionError: can only test a child process$",
+        "",
+        output,
+        flags=re.MULTILINE,
+    )
+    return [f"{whose} shows a traceback"] if "Traceback (most recent call last)" in ours else []
 
 
 def _said(output: str) -> list[str]:
