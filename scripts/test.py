@@ -38,8 +38,6 @@ class Stage:
     needs: tuple[str, ...] = ()  # those must have succeeded
     after: tuple[str, ...] = ()  # those must have ended
     alone: bool = False  # it measures, or puts load on the machine
-    waits: bool = False  # most of its time: those that only compute may run beside it
-    computes: bool = False  # and nothing else: it takes what processors the others leave
     state: str = ""
     seconds: float = 0.0
     counts: list[int] = field(default_factory=lambda: [0, 0, 0])
@@ -66,12 +64,12 @@ def table() -> list[Stage]:
         Stage("trixie", "Debian 13 with ansible-core 2.21 and HAProxy 3.0", 15, after=("deps", "venv")),
         Stage("lab", "the Debian on which the lab's hosts stand", 15, after=("deps", "venv")),
         Stage("build", "the collection as it is published", 5, needs=("venv",)),
-        Stage("molecule", "the scenarios, on real hosts", 45, needs=("build",), after=("trixie", "lab"), alone=True, waits=True),
-        Stage("sanity", "ansible-test sanity", 30, needs=("venv",), computes=True),
-        Stage("lint", "ansible-lint, yamllint, ruff, shellcheck", 20, needs=("venv",), computes=True),
-        Stage("docs", "documentation and changelog", 10, needs=("venv",), computes=True),
-        Stage("unit", "unit tests", 30, needs=("venv",), computes=True),
+        Stage("sanity", "ansible-test sanity", 20, needs=("venv",)),
+        Stage("lint", "ansible-lint, yamllint, ruff, shellcheck", 10, needs=("venv",)),
+        Stage("docs", "documentation and changelog", 5, needs=("venv",)),
+        Stage("unit", "unit tests", 15, needs=("venv",)),
         Stage("integration", "against real balancers", 55, needs=("venv",), after=("trixie",), alone=True),
+        Stage("molecule", "the scenarios, on real hosts", 45, needs=("build",), after=("trixie", "lab"), alone=True),
     ]
 
 
@@ -96,9 +94,8 @@ def start(stage: Stage, shown: bool) -> None:
     environment = {**os.environ, "TALLY": str(stage.tally)}
     with stage.log.open("wb") as log:
         output = None if shown else log
-        patiently = ["nice", "-n", "19"] if stage.computes and not shown else []
         stage.process = subprocess.Popen(
-            [*patiently, STAGES / stage.name],
+            [STAGES / stage.name],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -161,10 +158,9 @@ def ready(stage: Stage, stages: dict[str, Stage], running: list[Stage]) -> bool:
         stage.counts[2] += 1
         print(f"<== {stage.name}: not run, because {', '.join(broken)} did not succeed\n", flush=True)
         return False
-    in_the_way = [other for other in running if not (stage.waits and other.computes or stage.computes and other.waits)]
-    if stage.alone and in_the_way:
+    if stage.alone and running:
         return False
-    return len(running) < SIDE_BY_SIDE and not any(other.alone for other in in_the_way)
+    return len(running) < SIDE_BY_SIDE and not any(other.alone for other in running)
 
 
 def run(chosen: list[Stage]) -> None:
