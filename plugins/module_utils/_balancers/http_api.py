@@ -182,7 +182,7 @@ class HttpApi:
             if self._context is None:
                 return connection
             connection.settimeout(time_left(deadline))
-            return self._context.wrap_socket(connection, server_hostname=self.host)
+            return self._secured(connection, self._context)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(time_left(deadline))
@@ -197,6 +197,15 @@ class HttpApi:
             connection.close()
             raise
         return connection
+
+    def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        try:
+            return context.wrap_socket(connection, server_hostname=self.host)
+        except TIMEOUTS + (ssl.SSLError,):
+            raise
+        except OSError as error:
+            # Whoever does not speak TLS may just hang up.
+            raise NoConnection("TLS failed: %s" % broken(error)) from None
 
     def _exchange(
         self,

@@ -208,6 +208,18 @@ def test_https_where_http_is_spoken(shop):
         told(shop, urls=[shop.server.url.replace("http", "https")]).begin()
 
 
+def test_https_where_somebody_hangs_up(shop):
+    def hang_up():
+        connection, _ = server.accept()
+        connection.recv(1)  # what is left unread makes it a reset
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(Unreachable, match="TLS failed: connection reset"):
+            told(shop, urls=["https://127.0.0.1:%d" % server.getsockname()[1]]).begin()
+
+
 def test_a_client_certificate(own, certificates):
     shop = own(
         f"--cert-file={certificates.server}", f"--key-file={certificates.client_key}", "--client-cert-auth",
