@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from ansible import constants as C
+from ansible import context
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.health_endpoint import HealthEndpoint
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import balancer_name, balancer_names
@@ -109,7 +111,8 @@ class BalancerAction(UseCaseAction):
                 )
                 for host, request in requests.items()
             ]
-            return dict(zip(requests, side_by_side(jobs)))
+            # A pool may have as many members as the inventory has hosts: no more of them at once than of any task.
+            return dict(zip(requests, side_by_side(jobs, context.CLIARGS.get("forks") or C.DEFAULT_FORKS)))
 
         HealthEndpoint.reach = staticmethod(reach)
         return self.in_process(args)

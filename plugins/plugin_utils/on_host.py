@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
+from multiprocessing.connection import wait
 from typing import Any, Callable, Mapping, Sequence
 
 from ansible import constants as C
@@ -52,22 +54,31 @@ def module_on_host(
         remote.cleanup(force=True)
 
 
-def side_by_side(jobs: Sequence[Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
+def side_by_side(jobs: Sequence[Callable[[], dict[str, Any]]], at_once: int | None = None) -> list[dict[str, Any]]:
     """Run jobs at the same time, each in a process of its own; return their results in order.
 
     Ansible's connections and module builder are made for one task a process, so these are processes, not threads.
+
+    :param at_once: no more than so many; all of them without it.
     """
     if len(jobs) == 1:
         return [jobs[0]()]
     context = multiprocessing.get_context("fork")
-    running = []
-    for job in jobs:
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_send_result, args=(job, sender))
-        process.start()
-        sender.close()
-        running.append((process, receiver))
-    return [_receive_result(process, receiver) for process, receiver in running]
+    results: list[dict[str, Any]] = [{} for job in jobs]
+    waiting = deque(enumerate(jobs))
+    running: dict[Any, tuple[int, Any]] = {}
+    while waiting or running:
+        while waiting and len(running) < (at_once or len(jobs)):
+            number, job = waiting.popleft()
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_send_result, args=(job, sender))
+            process.start()
+            sender.close()
+            running[receiver] = (number, process)
+        for receiver in wait(list(running)):
+            number, process = running.pop(receiver)
+            results[number] = _receive_result(process, receiver)
+    return results
 
 
 def _send_result(job: Callable[[], dict[str, Any]], sender: Any) -> None:

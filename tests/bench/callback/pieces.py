@@ -1,12 +1,13 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes down how long each task of a playbook took, into the file that BENCH_PIECES names."""
+"""Writes down what each task of a playbook took, into the file that BENCH_PIECES names."""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 from typing import Any
 
@@ -16,7 +17,7 @@ DOCUMENTATION = """
 name: pieces
 type: aggregate
 short_description: How long each task took
-description: A line of JSON for each task, play and start of a play, with its name and its seconds.
+description: A line of JSON for each task, play and start of a play, with its name, its seconds, and those of CPU.
 """
 
 
@@ -32,6 +33,7 @@ class CallbackModule(CallbackBase):
         self._path = os.environ.get("BENCH_PIECES")
         self._lines: list[dict[str, Any]] = []
         self._name, self._began = "start of Ansible", _process_started()
+        self._used = 0.0  # seconds of CPU by then
         self._check = 0.0  # seconds within the piece in which balancers' own checks were waited for
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -58,8 +60,22 @@ class CallbackModule(CallbackBase):
 
     def _next(self, name: str) -> None:
         now = time.time()
-        self._lines.append({"piece": self._name, "seconds": round(now - self._began, 4), "check": self._check})
-        self._name, self._began, self._check = name, now, 0.0
+        used = _cpu()
+        self._lines.append(
+            {
+                "piece": self._name,
+                "seconds": round(now - self._began, 4),
+                "cpu": round(used - self._used, 4),
+                "check": self._check,
+            }
+        )
+        self._name, self._began, self._used, self._check = name, now, used, 0.0
+
+
+def _cpu() -> float:
+    """Seconds of CPU of this process and of all that it waited for."""
+    spent = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _process_started() -> float:

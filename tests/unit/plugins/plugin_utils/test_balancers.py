@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -107,6 +108,20 @@ def test_jobs_run_in_processes_of_their_own_and_answer_in_order():
     results = on_host.side_by_side(jobs)
     assert [each["number"] for each in results] == [0, 1, 2, 3]
     assert len({each["pid"] for each in results} | {os.getpid()}) == 5
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_no_more_jobs_run_at_once_than_may(at_once, tmp_path):
+    def job(number):
+        (tmp_path / str(number)).touch()
+        seen = len(list(tmp_path.iterdir()))
+        time.sleep(0.05)  # so that others would be seen beside it
+        (tmp_path / str(number)).unlink()
+        return {"number": number, "seen": seen}
+
+    results = on_host.side_by_side([lambda number=number: job(number) for number in range(8)], at_once)
+    assert [each["number"] for each in results] == list(range(8))
+    assert max(each["seen"] for each in results) <= at_once
 
 
 def test_a_single_job_runs_here():
