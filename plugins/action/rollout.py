@@ -56,6 +56,8 @@ class ActionModule(UseCaseAction):
     def _asked(self, task_vars: dict[str, Any], tmp: str | None) -> dict[str, Any]:
         given = self._task.args
         owner = given.get("owner") or {}
+        if given.get("action") == "read":
+            return self._told(super().run(tmp, task_vars), this_run(task_vars))
         if given.get("action") not in ("begin", "approve") or not isinstance(owner, dict):
             return super().run(tmp, task_vars)
         here = this_run(task_vars)
@@ -76,6 +78,15 @@ class ActionModule(UseCaseAction):
         finally:
             # The task's own arguments: a retry of the task starts from them.
             self._task.args = given
+
+
+    @staticmethod
+    def _told(result: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
+        """What was read, and whether the lease was left behind by a run of this controller."""
+        lease = result.get("lease")
+        if lease and lease["held"]:
+            lease["proof"] = proof_of_death(lease["owner"], here, look)
+        return result
 
 
 def this_run(task_vars: dict[str, Any]) -> dict[str, Any]:

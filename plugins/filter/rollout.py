@@ -29,6 +29,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     plan,
     recorded,
     standing,
+    status,
     story,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
@@ -445,8 +446,8 @@ def rollout_past(read: Mapping[str, Any]) -> list[dict[str, Any]]:
 def rollout_status(
     service: str, balancers: list[dict[str, Any]], health: list[dict[str, Any]], known: dict[str, Any]
 ) -> list[str]:
-    """A service as it is now, and its history; see `_domain.story.status`."""
-    return [*story.status(service, balancers, health, known), *history_lines.history_lines(rollout_past(known), time.time())]
+    """A service as it is now, and its history; see `_domain.status`."""
+    return [*status.status(service, balancers, health, known), *history_lines.history_lines(rollout_past(known), time.time())]
 
 
 def _instant(facts: Mapping[str, Any], name: str) -> float | None:

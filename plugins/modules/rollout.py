@@ -345,6 +345,11 @@ lease:
     held: {description: "Whether it has an owner, be it expired or not.", type: bool}
     expired: {description: "For V(read), whether it has an owner whose time has run out.", type: bool}
     owner: {description: "Who holds it, None when nobody does.", type: dict}
+    proof:
+      description:
+        - For V(read), why the owner is certainly gone, when the action plugin has proven it. None when it runs, or nobody can know.
+      type: str
+      sample: process 4711 no longer runs on deploy1
     fence: {description: "The last fencing number given out, 0 when none was.", type: int, sample: 7}
     rollout: {description: Id of the rollout it is held for., type: str}
     version: {description: The release that rollout goes to., type: str, sample: 1.4.2}

@@ -95,9 +95,18 @@ def promotion(service: str, known: dict[str, Any], version: str, strategies: lis
     }
 
 
+def under_way(known: dict[str, Any]) -> bool:
+    """Whether somebody is at the unfinished rollout, as far as the lease tells.
+
+    :param known: what `rollout` returned for ``read``.
+    """
+    lease = known["lease"]
+    return bool(known.get("journal")) and lease["held"] and not lease["expired"] and not lease.get("proof")
+
+
 def _instead(known: dict[str, Any]) -> str:
-    unfinished, last, lease = known.get("journal"), known.get("last"), known["lease"]
-    if unfinished and lease["held"] and not lease["expired"]:
+    unfinished, last = known.get("journal"), known.get("last")
+    if under_way(known):
         return "Rollout %s to %s is under way." % (unfinished["id"], unfinished["version"])
     if unfinished:
         return (

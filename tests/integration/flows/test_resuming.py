@@ -35,6 +35,7 @@ def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     cut_off(signal.SIGKILL)
     status = shop.play("zero_downtime.deploy.status", rollout_hosts="shop").assert_good()
     assert "Unfinished: " in status.output and "app2  disabled, " in status.output
+    assert "Lease: left behind, by " in status.output and " no longer runs on " in status.output
     run = shop.roll("2.0", **RAMP).assert_good()
     assert "2 hosts are on it" in run.output and "Left alone, because already there: app1." in run.output
     shop.assert_as_ever(DONE, app2=("enabled", 30))

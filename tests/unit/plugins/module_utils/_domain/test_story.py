@@ -229,45 +229,6 @@ def test_a_long_list_is_counted():
     assert story.listed([f"h{number}" for number in range(40)]) == "h0, h1, h2, h3, h4, h5 and 34 more"
 
 
-# Status
-
-
-def test_status():
-    member = {"name": "m1", "state": "enabled", "health": "up", "weight": 30, "in_flight": 2}
-    balancer = {"name": "lb1", "provider": "haproxy", "version": "3.0", "pool": "shop", "available": 1}
-    health = [
-        {"name": "app1", "healthy": True, "version": "2.0", "seen": "200"},
-        {"name": "app10", "healthy": False, "version": None, "seen": "connection refused"},
-    ]
-    free = {"held": False}
-    known = {"lease": free, "journal": None}
-    assert story.status("shop", [{**balancer, "members": [member]}], health, known) == [
-        "Service shop",
-        "  app1   2.0, healthy",
-        "  app10  unknown version, connection refused",
-        "Balancer lb1 (haproxy 3.0), pool shop: 1 of 1 available",
-        "  m1  enabled, up, weight 30, in flight 2",
-        "Lease: free",
-    ]
-    held = {
-        "held": True,
-        "expired": False,
-        "expires": "12:00",
-        "owner": {"name": "kim", "controller": "desk"},
-        "acquired": "11:00",
-    }
-    known = {"lease": held, "journal": {"id": "j2", "version": "3.0"}}
-    assert story.status("shop", [], [], known) == [
-        "Service shop",
-        "Lease: held until 12:00, by kim on desk since 11:00",
-        f"Unfinished: j2 to 3.0. {AGAIN.replace('to go on', 'to go on with it')}",
-    ]
-    known["lease"] = {**held, "expired": True}
-    assert "Lease: expired, by kim on desk since 11:00" in story.status(
-        "shop", [{**balancer, "members": []}], [], known
-    )
-
-
 PAUSED = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
 SHUT = {**PAUSED, "why": "frozen", "waits_for": "gate"}
 
@@ -300,15 +261,3 @@ def test_a_pause_that_is_only_foretold():
     told = end(rollout("a", reached=[], paused=PAUSED), check_mode=True)
     assert told["lines"] == ["Rollout of shop to 2.0 would pause before batch 2: waiting for approval: x. Check mode: nothing was written."]
     assert not told["failed"] and end(rollout("a", reached=[], paused=SHUT), check_mode=True)["failed"]
-
-
-def test_the_status_of_a_paused_one():
-    waits = {"id": "j2", "version": "3.0", "strategy": "rolling", **PAUSED, "since": "11:00", "approved_by": None}
-    known = {"lease": {"held": False}, "journal": {"id": "j2", "version": "3.0"}, "waits": waits, "history": []}
-    line = story.status("shop", [], [], known)[2]
-    assert line == (
-        "Paused: j2 to 3.0, rolling, before batch 2 since 11:00, waiting for approval: x. Run the playbook promote to go on with it, "
-        "or rollback to undo it."
-    )
-    known["waits"] = {**waits, "approved_by": "kim"}
-    assert " Approved by kim." in story.status("shop", [], [], known)[2]
