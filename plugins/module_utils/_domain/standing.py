@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple
 
 from . import canary, pauses
-from .plan import states_before
 from .story import failures_sentence
 
 
@@ -31,7 +30,7 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
     :returns: ``hosts`` and ``number`` of the batch (see :func:`pauses.batch_number`) and whether it ``begins``; whether the rollout
         still has its lease (``leased``), the hosts are out of traffic (``drained``) and the rollout ``goes_on``, else ``why`` not;
         who has failed in the rollout (``failures``) and who of the batch has not (``sound``); the members ``to_drain``,
-        ``to_return`` and ``to_leave_out``, what those to return were ``before``, and the ``steps`` of a canary that the batch stands for.
+        ``to_return`` and ``to_leave_out``, and the ``steps`` of a canary that the batch stands for.
     """
     place = plan["group_of"][host]
     hosts, members = list(plan["groups"][place]), plan["before"]["members"]
@@ -60,7 +59,6 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
         "sound": sound,
         "goes_on": goes_on,
         "to_return": to_return,
-        "before": states_before(plan["before"], to_return),
         "to_leave_out": [members[each] for each in hosts if each in failures],
         "steps": taken,
         "why": _why(hosts, leased, steps, failures if len(failures) > most else {}, known["canary"]["why"]),

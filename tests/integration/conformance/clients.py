@@ -12,6 +12,9 @@ from typing import Any, Callable
 
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import until
 
+# Seconds between an answer and the next request. Clients, members and driver share one process, which these must not fill.
+PAUSE = 0.002
+
 
 class Load:
     """Clients against one address, for as long as the ``with`` lasts.
@@ -105,6 +108,7 @@ class Load:
                 self.failures.append(failure)
             elif member:
                 self.by_member[member] = self.by_member.get(member, 0) + 1
+        self._ended.wait(PAUSE)
 
 
 class Asking:

@@ -82,10 +82,11 @@ def test_who_has_failed_already_is_not_waited_for():
 
 
 def test_what_a_step_kept_comes_before_what_a_check_found():
+    of_all = checked(seen("a", False, saw="500"), seen("b", False, saw="500"), seen("c"))
     hostvars = {
-        "a": {"__rollout_failed": "hook after_drain, task 'x': no", **checked(seen("a", False, saw="500"))},
-        "b": {"__rollout_failed": "", **checked(seen("a"), seen("b", False, saw="500"))},
-        "c": checked(seen("c")),
+        "a": {"__rollout_failed": "hook after_drain, task 'x': no", **of_all},
+        "b": {"__rollout_failed": "", **of_all},
+        "c": of_all,
         "d": {},
     }
     assert rollout.rollout_failures(list("abcd"), hostvars) == {
@@ -318,14 +319,22 @@ class TestLease:
         about = {"service": "shop", "rollout": "r-7", "fence": 7, "ttl": 100}
         return lambda age: fence.held(about, read(Clock()).later(-age))
 
-    def test_it_is_found_among_results_of_all_kinds(self, lease):
-        skipped, drained, old, new = {"skipped": True}, {"balancers": []}, {"lease": lease(60)}, {"lease": lease(10)}
-        assert rollout.rollout_lease([{}, skipped, new, drained, old], "shop") == new["lease"]
-        assert rollout.rollout_lease([skipped, new], "cart") == {}
+    def test_the_newest_of_the_service_counts(self, lease):
+        old, new = lease(60), lease(10)
+        returned = {"traffic_drained": {"lease": new}, "traffic_returned": SKIPPED}
+        variables = {"__rollout_begun": {"lease": old}, "__rollout_recorded": None, **returned}
+        assert rollout.rollout_lease(variables, "shop") == new
+        assert rollout.rollout_lease(variables, "cart") == {}
 
     def test_it_wanes_when_less_than_half_is_left(self, lease):
         assert [rollout.rollout_lease_wanes(lease(age)) for age in (40, 50, 500)] == [False, True, True]
         assert rollout.rollout_lease_wanes({}) is False
+
+    def test_a_host_is_deployed_to_as_long_as_nothing_has_failed_and_it_is_good(self, lease):
+        assert rollout.rollout_may_go_on({}, "shop") and rollout.rollout_may_go_on({"__rollout_begun": {"lease": lease(80)}}, "shop")
+        assert not rollout.rollout_may_go_on({"__rollout_failed": "hook after_drain"}, "shop")
+        with pytest.raises(AnsibleFilterError):
+            rollout.rollout_may_go_on({"__rollout_begun": {"lease": lease(95)}}, "shop")
 
     def test_a_task_after_its_end_fails_in_words(self, lease):
         assert rollout.rollout_lease_is_good(lease(80)) is rollout.rollout_lease_is_good({}) is True
