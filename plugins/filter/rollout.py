@@ -200,11 +200,11 @@ def rollout_standing(hostvars: Mapping[str, Any], host: str, suspects: list[str]
         "canary": facts["__canary"],
         "paused": facts["__rollout_paused"],
     }
-    steps = standing.Steps(
-        *(own.get(name) or {} for name in ("__rollout_recorded", "traffic_drained", "traffic_returned")),
-        rollout_failures(hosts, hostvars, checked=False, suspects=suspects),
-        rollout_failures(hosts, hostvars, suspects=suspects),
-    )
+    results = [own.get(name) or {} for name in ("__rollout_recorded", "traffic_drained", "traffic_returned")]
+    broken = rollout_failures(hosts, hostvars, checked=False, suspects=suspects)
+    # Before a batch is drained, nothing of it has been checked, and each of its hosts would be looked at for a result.
+    checked = results[1] or host in rollout["there"]
+    steps = standing.Steps(*results, broken, rollout_failures(hosts, hostvars, suspects=suspects) if checked else broken)
     return standing.standing(rollout, host, known, steps, int(most))
 
 

@@ -121,6 +121,22 @@ def test_a_large_batch_is_judged_by_one_result_and_its_suspects():
     assert set(hostvars.asked) == {"h0", "h3", "h4"}
 
 
+def test_a_large_batch_that_is_not_drained_yet_is_looked_at_by_one_host():
+    hosts = [f"h{number}" for number in range(100)]
+    plan = {
+        "groups": [hosts], "group_of": dict.fromkeys(hosts, 0), "batches": [100], "there": [], "so_far": {"hosts": [], "batches": 0},
+        "before": {"members": {host: host for host in hosts}},
+    }  # fmt: skip
+    known = {"__rolling_reached": [], "__rolling_failures": {}, "__canary": {"action": "go_on", "why": ""}, "__rollout_paused": {}}
+    hostvars = Counted({host: {"__rollout_health_controller": {}} for host in hosts} | {"localhost": {"__rollout": plan, **known}})
+    assert rollout.rollout_standing(hostvars, "h5", [], 0)["to_drain"] == hosts
+    assert set(hostvars.asked) == {"localhost", "h5"}
+    results = {"traffic_drained": {"problem": ""}, **checked(*(seen(host, host != "h7", saw="500") for host in hosts))}
+    hostvars.update({host: results for host in hosts})
+    stands = rollout.rollout_standing(hostvars, "h5", [], 0)
+    assert stands["drained"] and not stands["goes_on"] and stands["failures"] == {"h7": "not healthy, last seen: 500"}
+
+
 PLANNED = {"hosts": ["a", "b", "c"], "batches": [1, 2], "groups": [["a"], ["b", "c"]]}
 
 
