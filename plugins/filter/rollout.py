@@ -398,14 +398,17 @@ def rollout_lease_is_good(lease: Mapping[str, Any]) -> bool:
     return True
 
 
-def rollout_may_go_on(variables: Mapping[str, Any], service: str) -> bool:
-    """Whether nothing of a host has failed so far; where the lease is over, the task whose condition this is fails.
+def rollout_may_go_on(hostvars: Mapping[str, Any], host: str, service: str) -> bool:
+    """Whether a host is to be deployed to; where the lease is over, the task whose condition this is fails.
 
-    It reads what it needs by itself: a condition is compiled for each host and task, which takes the longer the longer it is.
-
-    :param variables: of the host.
+    It is not where something of it has failed, nor on the way forward where an earlier attempt has deployed to it. This reads what it
+    needs by itself: a condition is compiled for each host and task, which takes the longer the longer it is.
     """
-    return not variables.get("__rollout_failed") and rollout_lease_is_good(rollout_lease(variables, service))
+    facts, own = hostvars["localhost"], hostvars[host]
+    goes_back = (facts.get("__rollback") or {}).get("hosts")
+    if own.get("__rollout_failed") or (not goes_back and host in facts["__rollout"]["there"]):
+        return False
+    return rollout_lease_is_good(rollout_lease(own, service))
 
 
 def rollout_stats(journal: dict[str, Any] | None, hostvars: Mapping[str, Any], told: dict[str, Any]) -> dict[str, Any]:

@@ -346,11 +346,26 @@ class TestLease:
         assert [rollout.rollout_lease_wanes(lease(age)) for age in (40, 50, 500)] == [False, True, True]
         assert rollout.rollout_lease_wanes({}) is False
 
-    def test_a_host_is_deployed_to_as_long_as_nothing_has_failed_and_it_is_good(self, lease):
-        assert rollout.rollout_may_go_on({}, "shop") and rollout.rollout_may_go_on({"__rollout_begun": {"lease": lease(80)}}, "shop")
-        assert not rollout.rollout_may_go_on({"__rollout_failed": "hook after_drain"}, "shop")
-        with pytest.raises(AnsibleFilterError):
-            rollout.rollout_may_go_on({"__rollout_begun": {"lease": lease(95)}}, "shop")
+    @pytest.mark.parametrize(
+        ("own", "of_all", "deployed_to"),
+        [
+            ({}, {}, True),
+            ({"__rollout_failed": "hook after_drain"}, {}, False),
+            ({}, {"__rollout": {"there": ["a"]}}, False),
+            # On the way back it is deployed to all the same.
+            ({}, {"__rollout": {"there": ["a"]}, "__rollback": {"hosts": ["a"]}}, True),
+            ({"__rollout_failed": "no release is known"}, {"__rollback": {"hosts": ["a"]}}, False),
+        ],
+    )
+    def test_who_is_deployed_to(self, lease, own, of_all, deployed_to):
+        hostvars = {"localhost": {"__rollout": {"there": []}, "__rollback": {"hosts": []}, **of_all}, "a": own}
+        assert rollout.rollout_may_go_on(hostvars, "a", "shop") is deployed_to
+        own["__rollout_begun"] = {"lease": lease(80)}
+        assert rollout.rollout_may_go_on(hostvars, "a", "shop") is deployed_to
+        own["__rollout_begun"] = {"lease": lease(95)}
+        if deployed_to:
+            with pytest.raises(AnsibleFilterError):
+                rollout.rollout_may_go_on(hostvars, "a", "shop")
 
     def test_a_task_after_its_end_fails_in_words(self, lease):
         assert rollout.rollout_lease_is_good(lease(80)) is rollout.rollout_lease_is_good({}) is True
