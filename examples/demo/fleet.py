@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 SUPPORT = HERE.parents[1] / "tests" / "support"
 HOSTS = [f"app{number}" for number in range(1, 7)]
 PATIENCE = 20.0  # seconds for anything to come up
+BLOCK = 10  # ports
 RATE = 700.0  # requests a second
 
 HAPROXY_CONFIG = """
@@ -51,27 +52,42 @@ backend shop
 """
 
 
+_guards: list[socket.socket] = []  # of the blocks that are ours
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses at this moment.
+    """Ports that nobody uses, nor will while this process runs: a block whose first port is kept bound.
 
-    None of those that the system gives to outgoing connections: one of them could take an instance's port while the
-    instance restarts.
+    So another fleet beside this one takes none of them while an instance restarts.  Nor are they of those that the system
+    gives to outgoing connections.
 
+    :param count: nine at most.
     :raises SystemExit: there are not enough.
     """
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    candidates = range(10000, min(outgoing, 20000)) if outgoing > 11000 else range(10000, 20000)
-    found: list[int] = []
-    for port in random.sample(candidates, len(candidates)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise SystemExit(f"{count} free ports are needed on 127.0.0.1, {len(found)} were found.")
+    firsts = range(10000, min(outgoing, 20000) if outgoing > 11000 else 20000, BLOCK)
+    for first in random.sample(firsts, len(firsts)):
+        guard, *found = (_bound(port) for port in range(first, first + 1 + count))
+        for each in found:
+            if each is not None:
+                each.close()
+        if guard is not None and None not in found:
+            _guards.append(guard)
+            return list(range(first + 1, first + 1 + count))
+        if guard is not None:
+            guard.close()
+    raise SystemExit(f"{count} free ports side by side are needed on 127.0.0.1, and were not found.")
+
+
+def _bound(port: int) -> socket.socket | None:
+    """A socket at this port of 127.0.0.1; None when somebody else is there."""
+    made = socket.socket()
+    try:
+        made.bind(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        return None
+    return made
 
 
 def find_haproxy() -> str:
@@ -96,8 +112,8 @@ class Fleet:
         self.work = work
         self.front: Front | None = None
         self.run = work / "fleet"
-        self.ports = dict(zip(HOSTS, free_ports(len(HOSTS))))
-        (self.port,) = free_ports(1)
+        *ports, self.port = free_ports(len(HOSTS) + 1)
+        self.ports = dict(zip(HOSTS, ports))
         self.provider = provider
         # Not below the checkout: a socket's path must not exceed about a hundred characters.
         self.socket = Path("/tmp") / f"zero-downtime-demo-{self.port}.sock"

@@ -79,7 +79,6 @@ class ActionModule(UseCaseAction):
             # The task's own arguments: a retry of the task starts from them.
             self._task.args = given
 
-
     @staticmethod
     def _told(result: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
         """What was read, and whether the lease was left behind by a run of this controller."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds for what takes a fraction of one
@@ -85,9 +86,7 @@ class PrometheusServer:
     """Debian's, scraping often."""
 
     def __init__(self, binary, directory, exporters):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         targets = [
             {"targets": [f"127.0.0.1:{each.server.server_port}"], "labels": {"instance": each.name}}

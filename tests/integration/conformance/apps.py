@@ -11,7 +11,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import free_ports
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
+
 
 
 class App:

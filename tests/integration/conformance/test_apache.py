@@ -23,10 +23,10 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.membe
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
     POOL,
-    free_ports,
     read,
     set_pool,
 )
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.membe
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
     POOL,
-    free_ports,
     read,
     set_pool,
     until,
 )
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 
 def file_of(rig):

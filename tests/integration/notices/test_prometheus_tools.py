@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds for what takes a fraction of one
@@ -50,9 +51,7 @@ def promtool():
 @pytest.fixture
 def gateway(tmp_path):
     """The URL of a Pushgateway of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "gateway.log").open("wb") as log:
         process = subprocess.Popen(
@@ -193,9 +192,7 @@ def test_the_dashboard_s_queries_find_what_was_told(gateway, tell, tmp_path):
     now = time.time()
     told = tell(event="finish", record=record(now), past=history(now), pushgateway={"url": gateway})
     assert told["targets"][0]["told"], told
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     scrape = {
         "job_name": "pushgateway", "honor_labels": True, "scrape_interval": "500ms", "scrape_timeout": "500ms",
         "static_configs": [{"targets": [gateway[len("http://") :]]}],

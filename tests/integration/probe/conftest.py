@@ -21,8 +21,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import Clock
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import probe_traffic
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Server, free_ports, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import Server, until
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 PROGRAM = Path(__file__).with_name("member.py")
 

@@ -19,8 +19,8 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Rig,
     Server,
     Settings,
-    free_ports,
 )
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 PROGRAM = Path(__file__).resolve().parents[2] / "walkthrough" / "toy_server.py"
 

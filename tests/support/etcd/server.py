@@ -16,7 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import free_ports
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
+
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PATIENCE = 60.0  # seconds for what takes a fraction of one

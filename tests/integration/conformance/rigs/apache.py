@@ -21,10 +21,10 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Rig,
     Server,
     Settings,
-    free_ports,
     until,
 )
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 # Some are compiled in, which differs between distributions.
 MODULES = (

@@ -22,8 +22,8 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Rig,
     Server,
     Settings,
-    free_ports,
 )
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 REGION = "eu-central-1"
 ADMIN = {"access_key": "admin", "secret_key": "admin"}

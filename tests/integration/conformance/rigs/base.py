@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -284,30 +282,6 @@ def _is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses at this moment.
-
-    None of those that the system gives to outgoing connections: a balancer makes thousands of them, and one would take the port
-    of a member that is down for a moment.  None that the demo's fleet takes its own from, and none that the tests in another
-    process beside these may choose.
-    """
-    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ours = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % workers
-    candidates = range(20000 + ours, outgoing if outgoing > 21000 else 65536, workers)
-    ports: list[int] = []
-    for port in random.SystemRandom().sample(candidates, len(candidates)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise AssertionError(f"{count} free ports are needed, {len(ports)} were found")
 
 
 def until(what: str, look: Callable[[], Any], holds: Callable[[Any], bool] = bool, seconds: float = 20) -> Any:

@@ -17,10 +17,10 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Maker,
     Server,
     Settings,
-    free_ports,
 )
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.haproxy import HAProxyRig
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 STAND_IN = Path(__file__).with_name("haproxy_dataplane_stand_in.py")
 LOGIN = {"username": "deploy", "password": "s3cr3t"}

@@ -20,8 +20,8 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Rig,
     Server,
     Settings,
-    free_ports,
 )
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 STAND_IN = Path(__file__).with_name("nginx_plus_stand_in.py")
 LOGIN = {"username": "deploy", "password": "s3cr3t"}

@@ -23,9 +23,9 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     Rig,
     Server,
     Settings,
-    free_ports,
 )
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
+from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 
 def rigs() -> dict[str, Maker]:

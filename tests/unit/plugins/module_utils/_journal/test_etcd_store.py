@@ -210,7 +210,7 @@ def test_https_where_http_is_spoken(shop):
 
 def test_https_where_somebody_hangs_up(shop):
     def hang_up():
-        connection, _ = server.accept()
+        connection, _peer = server.accept()
         connection.recv(1)  # what is left unread makes it a reset
         connection.close()
 
