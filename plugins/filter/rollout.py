@@ -31,6 +31,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     standing,
     status,
     story,
+    undoing,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.durations import seconds
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
@@ -574,9 +575,9 @@ class FilterModule:
             "rollout_status": rollout_status,
             "rollout_switch_back": rollout_switch_back,
             "rollout_switch_hosts": rollout_switch_hosts,
-            "rollout_undo_plan": plan.undo_plan,
+            "rollout_undo_plan": undoing.undo_plan,
             "rollout_undo_story": rollout_undo_story,
             "rollout_unfinished": rollout_unfinished,
-            "rollout_way_back": plan.way_back,
+            "rollout_way_back": undoing.way_back,
             "rollout_without": rollout_without,
         }

@@ -9,9 +9,8 @@ from typing import Any
 
 from . import canary
 from .errors import InvalidInput
+from .events import PLANNED, PROMOTED, STEP_PASSED
 from .split_plan import split_problems
-
-STEP_BEGUN, STEP_PASSED, PROMOTED = "canary_step_begun", "canary_step_passed", "canary_promoted"
 
 
 def known_part(journal: dict[str, Any] | None) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def known_part(journal: dict[str, Any] | None) -> dict[str, Any]:
     :return: ``hosts`` that were planned to be in it, ``passed`` (how many steps), ``promoted`` (whether all of them).
     """
     events = (journal or {}).get("events") or []
-    planned = [event["details"].get("canary") for event in events if event["event"] == "planned"]
+    planned = [event["details"].get("canary") for event in events if event["event"] == PLANNED]
     return {
         "hosts": next((hosts for hosts in reversed(planned) if hosts), []),
         "passed": max([0, *(event["details"]["step"] + 1 for event in events if event["event"] == STEP_PASSED)]),

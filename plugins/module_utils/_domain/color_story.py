@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .story import ended, failures_sentence, listed, told
+from .sentences import ended, failures_sentence, listed
+from .story import told
 
 SWITCH, FAILED, BACK, END = "switch", "failed", "back", "end"
 
@@ -37,7 +38,7 @@ def hosts_of(step: str, facts: dict[str, Any]) -> list[str]:
 def switch_back(facts: dict[str, Any]) -> dict[str, Any]:
     """The way back: of a rollback that somebody asked for, else of the rollout that has just failed.
 
-    :return: the keys of :func:`.colors.way_back`.
+    :return: the keys of :func:`.undoing.switch_back`.
     """
     asked = (facts.get("__rollback") or {}).get("switch") or {}
     if asked:

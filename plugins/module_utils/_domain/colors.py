@@ -16,10 +16,9 @@ from . import guard
 from .batches import grouped, of_whole_groups
 from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
-from .story import listed
+from .sentences import listed
 
 # From the first one on the members of the idle colour are not what they were: the balancers check them.
-SWITCH_BEGUN, SWITCHING, SWITCHED_BACK = "switch_begun", "switching", "switched_back"
 FINISH = "finish"  # what becomes of sessions on the old colour; the other word is `switch`
 
 
@@ -209,26 +208,3 @@ def _problems(
             "rollout_health, or mend the hosts."
         )
     return problems
-
-
-def way_back(journal: dict[str, Any]) -> dict[str, Any]:
-    """To which colour a rollback switches, from a blue-green rollout's journal.
-
-    :return: ``hosts`` of the colour that was live before, ``live`` and ``idle`` as before the switch, ``split``, ``versions``;
-        empty where nothing was switched, or it is switched back already.
-    """
-    switched = False
-    for event in journal.get("events", []):
-        began = event["event"] in (SWITCH_BEGUN, SWITCHING) or bool(event["details"].get("switched"))
-        switched = began or (switched and event["event"] != SWITCHED_BACK)
-    colors = (journal.get("before") or {}).get("colors") or {}
-    if not switched or not colors:
-        return {}
-    live = colors["live"]
-    return {
-        "live": live,
-        "idle": next(color for color in colors["members"] if color != live),
-        "hosts": list(colors["members"][live]),
-        "split": {color: list(of.values()) for color, of in colors["members"].items()},
-        "versions": colors["versions"].get(live, {}),
-    }

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping
 
-from .groups import Group
 from .members import DRAINED
-from .shares import asked, given, listed, off_by, percent, weights_for
+
+if TYPE_CHECKING:
+    from .groups import Group
 
 
 @dataclass(frozen=True)
@@ -89,31 +89,10 @@ def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix:
     elif asks.returns and asks.warmup:
         problems += _too_light(who, asks, can["weight_range"][0], prefix)
     if can["weight_range"] is None and asks.groups:
-        problems += _uneven(who, asks, prefix)
+        from .share_limits import uneven  # by a split alone: it needs exact fractions, which take a while to load
+
+        problems += uneven(who, asks.groups, asks.tolerance, prefix)
     return problems
-
-
-def _uneven(who: str, asks: Asks, prefix: str) -> list[str]:
-    """Without weights every member in traffic gets as much as any other."""
-    weights = weights_for(asks.groups, None)
-    if off_by(asks.groups, weights) <= asks.tolerance:
-        return []
-    return [
-        f"{who} has no weights, or none as it is configured: each member in traffic gets as much as any other, which makes "
-        f"{listed(asks.groups, given(asks.groups, weights))} and not {listed(asks.groups, asked(asks.groups))}. Ask for shares that the "
-        f"number of members gives, such as 0 and 100, or accept these with `{prefix}tolerance: {math.ceil(off_by(asks.groups, weights))}`."
-    ]
-
-
-def off_sentence(where: str, groups: Sequence[Group], weights: Mapping[str, int], tolerance: float) -> str:
-    """That whole numbers within the balancer's range cannot give the shares, where they are off by more than the tolerance; or nothing."""
-    off = off_by(groups, weights)
-    if off <= tolerance:
-        return ""
-    return (
-        f"{where}: its weights, {min(weights.values())} to {max(weights.values())} here, give {listed(groups, given(groups, weights))}, "
-        f"though {listed(groups, asked(groups))} were asked for: {percent(off):g} points off."
-    )
 
 
 def _too_light(who: str, asks: Asks, low: int, prefix: str) -> list[str]:

@@ -17,7 +17,7 @@ from .durations import told
 from .errors import InvalidInput
 from .history import ROLLBACK as UNDO
 from .rollout_metrics import BEGIN, FAILURE, FINISH, PAUSED, ROLLBACK, STATES, finite
-from .story import failures_sentence
+from .sentences import failures_sentence
 
 LONGEST = 3000  # characters of a text: more than anybody reads in a channel
 NAMES = ("event", "text", "service", "version", "strategy", "id", "outcome", "requests", "failed", "duration")

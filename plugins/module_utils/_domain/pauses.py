@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .plan import undo_plan
+from .events import APPROVED, PAUSED, PLANNED
+from .undoing import undo_plan
 
-PAUSED, APPROVED, PLANNED = "paused", "approved", "planned"
 # What a pause waits for: a person, or a gate that opens by itself.
 APPROVAL, GATE = "approval", "gate"
 

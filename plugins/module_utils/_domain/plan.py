@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from . import colors, guard
+from . import guard
 from .batches import as_list, batch_sizes, grouped, in_order, of_whole_groups
-from .canary_plan import PROMOTED, STEP_BEGUN, plan_part
+from .canary_plan import plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member
 from .needs import Asks, unmet
-from .story import listed
+from .sentences import listed
 
 
 def rollout_plan(
@@ -98,94 +98,6 @@ def states_before(before: dict[str, Any], members: list[str]) -> dict[str, dict[
     return {
         name: {member: of[member] for member in members if member in of} for name, of in before["balancers"].items()
     }
-
-
-BLUE_GREEN = "blue_green"
-TO_UNDO = "to_undo"  # the first word of a rollback's journal: the batches of the rollout that it undoes
-DEPLOYED = ("succeeded", "succeeded_with_failures", "rollback_failed", "abandoned")
-UNDONE = ("rolled_back",)  # what came before such a one is not what "the last rollout" means to anybody
-
-
-def way_back(known: dict[str, Any]) -> dict[str, Any]:
-    """What a rollback has to undo: the rollout that was never finished, else the last one, unless it is undone already.
-
-    :param known: what `rollout` with `action: read` returned.
-    :return: ``version`` and ``strategy`` to begin with, ``record`` (what the new journal must be told first, empty
-        when an unfinished one is gone on with), and the keys of :func:`undo_plan`.
-    """
-    unfinished = known.get("journal")
-    if unfinished:
-        return {
-            "version": unfinished["version"],
-            "strategy": unfinished["strategy"],
-            "record": {},
-            **undo_plan(unfinished),
-        }
-    for done in known["history"]:
-        if done["outcome"] in UNDONE:
-            break
-        plan = undo_plan(done) if done["outcome"] in DEPLOYED else {"hosts": [], "switch": {}}
-        if plan["hosts"] or plan["switch"]:
-            record = {"groups": list(reversed(plan["groups"])), "undoes": done["id"], "switched": bool(plan["switch"])}
-            return {"version": done["version"], "strategy": "rollback", "record": record, **plan}
-    return {"version": "none", "strategy": "rollback", "record": {}, **undo_plan(None)}
-
-
-def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
-    """Which hosts a rollout has touched, last batch first, and what they are to be again.
-
-    :param journal: of the rollout; None when there is none.
-    :return: ``hosts``, ``batches`` (sizes), ``groups``, ``before``, ``shares`` (members of other hosts, which a canary may have left
-        at other weights), and ``switch``, the way back of :mod:`.colors`: there the hosts
-        that were deployed to are out of traffic again, and that is all.
-    """
-    blue_green = (journal or {}).get("strategy") == BLUE_GREEN
-    groups: list[list[str]] = []  # what is touched at this point of the story, in the order in which it was
-    fresh: list[str] = []
-    for event in (journal or {}).get("events", []):
-        gone: set[str] = set()
-        if event["event"] == TO_UNDO:
-            groups += event["details"]["groups"]
-        elif event["event"] == "batch_begun" and not blue_green:
-            known = {host for group in groups for host in group}
-            fresh = [host for host in event["hosts"] if host not in known]
-            groups.append(fresh)
-        elif event["event"] == "batch_refused":
-            # An attempt before this one may have touched the others; they are still to be undone.
-            gone = {*fresh}.intersection(event["hosts"])
-        elif event["event"] == "undone":
-            gone = {*event["hosts"]}
-        groups = [[host for host in group if host not in gone] for group in groups]
-    left = [group for group in reversed(groups) if group]
-    return {
-        "hosts": [host for group in left for host in group],
-        "batches": [len(group) for group in left],
-        "groups": left,
-        "before": _in_line(journal or {}),
-        "shares": _at_odd_shares(journal or {}, left),
-        "switch": colors.way_back(journal or {}),
-    }
-
-
-def _in_line(journal: dict[str, Any]) -> dict[str, Any]:
-    """What was before; a host of which nobody knows the version, since it was lost then, is to have the one that all the others had."""
-    before: dict[str, Any] = journal.get("before") or {}
-    versions = before.get("versions") or {}
-    known = {version for version in versions.values() if version}
-    if len(known) != 1 or known == {journal.get("version")}:
-        return before
-    (all_had,) = known
-    return {**before, "versions": {host: version or all_had for host, version in versions.items()}}
-
-
-def _at_odd_shares(journal: dict[str, Any], groups: list[list[str]]) -> list[str]:
-    """Members of hosts that are not undone, and whose weights a canary's step may have changed."""
-    odd = False
-    for event in journal.get("events", []):
-        odd = event["event"] == STEP_BEGUN or (odd and event["event"] != PROMOTED)
-    undone = {host for group in groups for host in group}
-    members = (journal.get("before") or {}).get("members") or {}
-    return [member for host, member in members.items() if odd and host not in undone]
 
 
 def _first(options: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple
 
 from . import canary, pauses
-from .story import failures_sentence
+from .sentences import failures_sentence
 
 
 class Steps(NamedTuple):

@@ -8,24 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .gates import place
-
-SHOWN = 6  # hosts named in a sentence before the rest is counted
-
-
-def listed(hosts: list[str]) -> str:
-    """Hosts as a reader wants them: all of a few, and the number of the rest."""
-    if len(hosts) <= SHOWN:
-        return ", ".join(hosts)
-    return f"{', '.join(hosts[:SHOWN])} and {len(hosts) - SHOWN} more"
-
-
-def failures_sentence(failures: dict[str, str]) -> str:
-    """Which hosts failed and why: hosts with the same reason share a clause."""
-    by_reason: dict[str, list[str]] = {}
-    for host, why in failures.items():
-        by_reason.setdefault(str(why).strip().rstrip("."), []).append(host)
-    return "; ".join(f"{listed(hosts)}: {why}" for why, hosts in by_reason.items()) + "." if failures else ""
-
+from .sentences import ended, failures_sentence, listed
 
 def story(
     rollout: dict[str, Any],
@@ -198,12 +181,3 @@ def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | 
     """An end: its outcome, whether the run fails, the lines, and who is left out of traffic."""
     # The next rollout owes the hosts that are left out the states they had before this one.
     return {"outcome": outcome, "failed": failed, "lines": [ended(line) for line in lines], "left_out": left_out or [], "paused": {}}
-
-
-def ended(text: str) -> str:
-    """The text as something that more may follow: others' messages, ssh's above all, are of several lines and without a full stop.
-
-    ansible-core 2.19 puts "Task failed:" before them, which says nothing where a failure is told already.
-    """
-    text = " ".join(text.split()).replace(": Task failed: ", ": ")
-    return text if text.endswith((".", ":", "!", "?")) else f"{text}."

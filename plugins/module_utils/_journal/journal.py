@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from .._domain.errors import Refused
 from .._domain import pauses
+from .._domain.errors import Refused
+from .._domain.events import APPROVED, PAUSED, TO_UNDO
 from .._domain.gates import place
-from .._domain.plan import TO_UNDO, undo_plan
+from .._domain.undoing import undo_plan
 from .times import compact, iso
 
 KIND = "zero_downtime.deploy/rollout"
@@ -186,7 +187,7 @@ def pause(
     :raises Refused: it is finished.
     """
     details = {"point": point, "number": number, "why": why, "waits_for": waits_for}
-    return record(journal, now, event=pauses.PAUSED, details=details)
+    return record(journal, now, event=PAUSED, details=details)
 
 
 def approve(journal: Optional[Journal], service: str, now: float, who: str, point: Optional[str], number: Optional[int]) -> Journal:
@@ -207,7 +208,7 @@ def approve(journal: Optional[Journal], service: str, now: float, who: str, poin
     if point is not None and (point, number) != (waiting["point"], waiting["number"]):
         raise _nothing_to_approve(service, "%s, not %s" % (told, place(point, number)))
     return record(
-        journal, now, event=pauses.APPROVED, details={"point": waiting["point"], "number": waiting["number"], "who": who}
+        journal, now, event=APPROVED, details={"point": waiting["point"], "number": waiting["number"], "who": who}
     )
 
 

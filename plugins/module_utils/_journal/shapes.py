@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from .._domain import pauses
 from .._domain.canary_plan import STEP_PASSED
-from .._domain.plan import TO_UNDO
+from .._domain.events import APPROVED, PAUSED, TO_UNDO
 from .._domain.shape import wrong
 
 _NONE = type(None)
@@ -17,8 +16,8 @@ _JOURNAL = {"plan": [list], "events": [{"time": str, "event": str, "hosts": [str
 _BEFORE = {"balancers": {...: {...: dict}}, "versions": dict, "members": {...: str}}
 _COLORS = {"live": str, "members": {...: {...: str}}, "versions": dict}
 _DETAILS: Dict[str, Any] = {
-    pauses.PAUSED: {"point": str, "number": (int, _NONE), "why": str, "waits_for": str},
-    pauses.APPROVED: {"point": str},
+    PAUSED: {"point": str, "number": (int, _NONE), "why": str, "waits_for": str},
+    APPROVED: {"point": str},
     TO_UNDO: {"groups": [[str]]},
     STEP_PASSED: {"step": int},
 }

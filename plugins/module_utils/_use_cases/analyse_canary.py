@@ -15,7 +15,7 @@ from .._domain.findings import FAIL, INCONCLUSIVE, PASS, Values, percent, size
 from .._domain.judge import Case, Judge
 from .._domain.metrics import ERRORS, SAMPLES, Metric, read_metrics
 from .._domain.ranks import MOST
-from .._domain.story import listed
+from .._domain.sentences import listed
 from .._metrics.balancers import BalancerCounters, BalancerHealth, ReadPool
 from .._metrics.command import Command
 from .._metrics.feed import BASELINE, CANARY, Feed

@@ -25,7 +25,6 @@ from .._journal import lease as leases
 from .._journal import owner as owners
 from .._journal import shapes
 from .._journal.etcd_options import OPTIONS
-from .._journal.etcd_store import EtcdStore
 from .._journal.file_store import FileStore
 from .._journal.store import Records, Store
 
@@ -103,6 +102,8 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
 def _store(params: Dict[str, Any]) -> Store:
     """Where the records stand: in etcd when that is asked for, else in files of this host."""
     if params["etcd"]:
+        from .._journal.etcd_store import EtcdStore  # with all of HTTP and TLS, which files need nothing of
+
         return EtcdStore(params["etcd"], params["service"])
     return FileStore(params["path"], params["service"])
 

@@ -11,7 +11,8 @@ from .._domain import guard
 from .._domain.errors import InvalidInput, NotApplied
 from .._domain.groups import filled, groups_in, percent
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, Change, Member, absent, undo
-from .._domain.needs import Asks, off_sentence
+from .._domain.needs import Asks
+from .._domain.share_limits import off_sentence
 from .._domain.shares import given
 from .._domain.splits import Split, back_to, hoped, is_checked_outside, split_into
 from .leaving import settle, wait_until_idle

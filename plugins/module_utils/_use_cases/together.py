@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Sequence, TypeVar
 
 from .._domain.errors import DeployError
-from .._domain.story import ended
+from .._domain.sentences import ended
 
 Place = TypeVar("Place")
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.story import failures_sentence, listed
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.sentences import failures_sentence, listed
 
 from .hearing import BATCH_ENDED, BEGUN, ENDED, PAUSED, PHASE_ENDED, News
 from .pace import lasted

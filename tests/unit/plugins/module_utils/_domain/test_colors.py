@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import colors, plan
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import colors, undoing
 
 from .test_plan import member, pool, runs
 
@@ -144,25 +144,25 @@ def journal(*events, strategy="blue_green"):
 
 def test_the_way_back_is_to_switch_back_and_nothing_else():
     begun = [("batch_begun", {}), ("switching", {})]
-    undo = plan.undo_plan(journal(*begun))
+    undo = undoing.undo_plan(journal(*begun))
     assert (undo["hosts"], undo["switch"]["live"], undo["switch"]["hosts"]) == ([], "blue", ["a", "c"])
     assert undo["switch"]["versions"] == {"a": "1.0", "c": "1.0"}
     # Their checks have begun, for which the balancers have drained the members of the idle colour.
-    assert plan.undo_plan(journal(("batch_begun", {}), ("switch_begun", {})))["switch"] == undo["switch"]
-    assert plan.undo_plan(journal(("batch_begun", {})))["switch"] == {}
-    assert plan.undo_plan(journal(*begun, ("switched_back", {})))["switch"] == {}
+    assert undoing.undo_plan(journal(("batch_begun", {}), ("switch_begun", {})))["switch"] == undo["switch"]
+    assert undoing.undo_plan(journal(("batch_begun", {})))["switch"] == {}
+    assert undoing.undo_plan(journal(*begun, ("switched_back", {})))["switch"] == {}
 
 
 def test_a_rollback_of_the_last_one_that_is_cut_off_goes_on():
     done = {**journal(("switching", {})), "outcome": "succeeded", "id": "j1", "version": "2.0"}
-    way = plan.way_back({"journal": None, "history": [done]})
+    way = undoing.way_back({"journal": None, "history": [done]})
     assert (way["strategy"], way["switch"]["live"], way["hosts"]) == ("rollback", "blue", [])
     cut_off = journal(("to_undo", way["record"]), strategy="rollback")
-    assert plan.undo_plan(cut_off)["switch"]["live"] == "blue"
+    assert undoing.undo_plan(cut_off)["switch"]["live"] == "blue"
 
 
 @given(st.lists(st.sampled_from(["batch_begun", "switching", "switched_back", "halted"]), max_size=8))
 def test_a_switch_back_is_never_switched_back(events):
-    way = colors.way_back(journal(*[(event, {}) for event in events]))
+    way = undoing.switch_back(journal(*[(event, {}) for event in events]))
     turns = [event for event in events if event.startswith("switch")]
     assert bool(way) == (turns[-1:] == ["switching"])

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Capabilities
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.groups import groups_in
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.needs import Asks, off_sentence, unmet
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.needs import Asks, unmet
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.share_limits import off_sentence
 
 NOTHING = Capabilities(clean_writes=False)
 

@@ -219,16 +219,6 @@ def test_a_rollback_that_failed_or_did_not_get_everywhere():
 # Words
 
 
-def test_hosts_with_the_same_reason_share_a_clause():
-    assert story.failures_sentence({"a": "down.", "b": "late", "c": " down"}) == "a, c: down; b: late."
-    assert story.failures_sentence({}) == ""
-
-
-def test_a_long_list_is_counted():
-    assert story.listed([f"h{number}" for number in range(6)]) == "h0, h1, h2, h3, h4, h5"
-    assert story.listed([f"h{number}" for number in range(40)]) == "h0, h1, h2, h3, h4, h5 and 34 more"
-
-
 PAUSED = {"point": "batch", "number": 2, "why": "waiting for approval: x", "waits_for": "approval"}
 SHUT = {**PAUSED, "why": "frozen", "waits_for": "gate"}
 

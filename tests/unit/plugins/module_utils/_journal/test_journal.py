@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.plan import undo_plan
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.undoing import undo_plan
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._journal import journal
 
 NOW = 1795255200.0
