@@ -29,6 +29,7 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout http-keep-alive 30s
+    timeout check 2s
     option httpchk GET /health
     retries 3
     option redispatch 1

@@ -151,7 +151,8 @@ class Bound:
 
         :raises http.client.HTTPException: for any status but 200.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        # Longer than anybody is held, on the slowest machine.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={"Cookie": self.cookie} if self.cookie else {})
             answer = connection.getresponse()
@@ -186,6 +187,9 @@ class Aside:
         self._work = work
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"Aside(result={self.result!r}, error={self.error!r})"
 
     def _run(self) -> None:
         try:
