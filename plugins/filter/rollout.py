@@ -297,7 +297,7 @@ def rollout_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict
         "canary_at": (facts.get("__canary") or {}).get("at", ""),
     }
     halted, undo_failures = facts.get("__rolling_halted"), facts["__rollback_failures"]
-    if rollout["strategy"] == plan.BLUE_GREEN:
+    if rollout["strategy"] == undoing.BLUE_GREEN:
         return color_story.story(rollout, halted, facts["__blue_green"], undo_failures, check_mode)
     undone = {**facts["__rollback"], "reached": facts["__rollback_reached"]}
     return story.story(rollout, halted, facts["__rolling_failures"], undone, undo_failures, check_mode)

@@ -10,6 +10,7 @@ from typing import Any
 from .gates import place
 from .sentences import ended, failures_sentence, listed
 
+
 def story(
     rollout: dict[str, Any],
     halted: dict[str, Any] | None,

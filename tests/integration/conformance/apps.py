@@ -14,7 +14,6 @@ from pathlib import Path
 from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
 
-
 class App:
     """One member's process.
 

@@ -296,7 +296,7 @@ def until(what: str, look: Callable[[], Any], holds: Callable[[Any], bool] = boo
             return seen
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {seen}")
-        time.sleep(0.005)
+        time.sleep(0.015)
 
 
 def set_pool(

@@ -240,6 +240,16 @@ def test_the_plan_is_made_of_the_hosts_variables():
     )
 
 
+@pytest.mark.parametrize(("strategy", "teller"), [("rolling", "story"), ("canary", "story"), ("blue_green", "color_story")])
+def test_a_story_is_told_as_its_strategy_went(monkeypatch, strategy, teller):
+    for name in ("story", "color_story"):
+        monkeypatch.setattr(getattr(rollout, name), "story", lambda *given, name=name: {"told_by": name})
+    nothing = ("__blue_green", "__rollback", "__rollback_failures", "__rolling_failures")
+    facts = {"__rollout": {"strategy": strategy}, "__rolling_reached": [], "__rolling_touched": [], **{name: {} for name in nothing}}
+    facts["__rollback_reached"] = []
+    assert rollout.rollout_story({"localhost": facts}) == {"told_by": teller}
+
+
 def test_a_gate_that_is_not_open_pauses():
     assert rollout.rollout_paused({"state": "open", "why": ""}, "rollout") == {}
     waiting = {"state": "waiting", "why": "waiting for approval: x"}
