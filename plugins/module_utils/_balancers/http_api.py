@@ -201,7 +201,9 @@ class HttpApi:
     def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
         try:
             return context.wrap_socket(connection, server_hostname=self.host)
-        except TIMEOUTS + (ssl.SSLError,):
+        except TIMEOUTS:
+            raise
+        except ssl.SSLError:
             raise
         except OSError as error:
             # Whoever does not speak TLS may just hang up.
