@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """test.py [STAGE...]: run the stages of the tests and tell how they went.
 
-One stage named: its output is shown as it comes. Otherwise two run side by side, each one's output is
+One stage named: its output is shown as it comes. Otherwise two run side by side where they may, each one's output is
 shown in one piece when it ends, and a summary follows. The last line counts tests: `N passed, N failed`.
 The exit code is 0 only when no stage failed. A stage is a program in scripts/stages; it ends with 77 when it cannot run
 here, and writes its counts (passed, failed, skipped) to the file $TALLY.
@@ -37,6 +37,7 @@ class Stage:
     minutes: int  # after that it hangs
     needs: tuple[str, ...] = ()  # those must have succeeded
     after: tuple[str, ...] = ()  # those must have ended
+    alone: bool = False  # it fills the machine
     state: str = ""
     seconds: float = 0.0
     counts: list[int] = field(default_factory=lambda: [0, 0, 0])
@@ -63,13 +64,13 @@ def table() -> list[Stage]:
         Stage("trixie", "Debian 13 with ansible-core 2.21 and HAProxy 3.0", 15, after=("deps", "venv")),
         Stage("lab", "the Debian on which the lab's hosts stand", 15, after=("deps", "venv")),
         Stage("build", "the collection as it is published", 5, needs=("venv",)),
-        # Half of its time it waits for its hosts, so that all of the others have room beside it.
+        # Half of its time it waits for its hosts, so that the short ones have room beside it.
         Stage("molecule", "the scenarios, on real hosts", 45, needs=("build",), after=("trixie", "lab")),
         Stage("sanity", "ansible-test sanity", 20, needs=("venv",)),
         Stage("lint", "ansible-lint, yamllint, ruff, shellcheck", 10, needs=("venv",)),
         Stage("docs", "documentation and changelog", 5, needs=("venv",)),
         Stage("unit", "unit tests", 15, needs=("venv",)),
-        Stage("integration", "against real balancers", 55, needs=("venv",), after=("trixie",)),
+        Stage("integration", "against real balancers", 55, needs=("venv",), after=("trixie",), alone=True),
     ]
 
 
@@ -158,7 +159,9 @@ def ready(stage: Stage, stages: dict[str, Stage], running: list[Stage]) -> bool:
         stage.counts[2] += 1
         print(f"<== {stage.name}: not run, because {', '.join(broken)} did not succeed\n", flush=True)
         return False
-    return len(running) < SIDE_BY_SIDE
+    if stage.alone and running:
+        return False
+    return len(running) < SIDE_BY_SIDE and not any(other.alone for other in running)
 
 
 def run(chosen: list[Stage]) -> None:

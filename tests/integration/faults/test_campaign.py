@@ -11,16 +11,13 @@ from faults.cases import Case
 from faults.table import line
 
 DRAIN = "Take out of traffic and wait until nothing is in flight"
-RESTART = "Run the restart command"
 SWITCH = "Give all of the traffic to green"
 
 # Strategy, fault, the task (and which of that name, the last one is -1), ms into it, recovery, whether from elsewhere.
 CASES = [
     ("rolling", "kill", DRAIN, 0, 60, "again", True),
     ("rolling", "b2-hung", DRAIN, -1, None, "again", False),
-    ("rolling", "app3-power", RESTART, -1, None, "again", False),
     ("blue_green", "kill", SWITCH, -1, 40, "rollback", True),
-    ("canary", "int", "Compare the canary with the baseline", 0, 300, "again", False),
     ("canary", "error_500", "", 0, None, "itself", False),
 ]
 
