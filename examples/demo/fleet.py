@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -203,7 +205,20 @@ class Fleet:
             self.haproxy.wait()
         for host in HOSTS:
             instance.stop(self.run / host)
+        self._stop_keepers()
         self.socket.unlink(missing_ok=True)
+
+    def _stop_keepers(self) -> None:
+        """End what a rollout that was cut off has left behind to keep its members out of traffic; by itself it ends in two minutes.
+
+        Its command line is that of its playbook, which names our directory.
+        """
+        mark = f"demo_run={self.run}".encode()
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            # It, or whoever else it was, may have ended meanwhile.
+            with contextlib.suppress(OSError):
+                if mark in file.read_bytes().split(b"\0"):
+                    os.kill(int(file.parent.name), signal.SIGKILL)
 
 
 def until(condition: Any, complaint: str) -> None:

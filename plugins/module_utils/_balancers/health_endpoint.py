@@ -20,7 +20,7 @@ from .base import Balancer
 from .declaration import Capabilities
 from .switch import IN, OUT, set_switch
 
-POLL = 0.05  # seconds
+POLL = 0.05  # seconds between two looks at what the balancer has noticed
 
 # Hosts with the options of `member_switch` for each, to their results, which have `failed` and `msg` when it went wrong.
 Reach = Callable[[Dict[str, Dict[str, Any]]], Dict[str, Dict[str, Any]]]
@@ -156,7 +156,7 @@ class HealthEndpoint(Balancer):
             return
         clock = Clock()
         if not self.seen_by:
-            clock.sleep(self.notice)
+            clock.sleep(self.notice)  # there is nobody to ask whether it was noticed
             return
         deadline = Deadline(clock, self.notice)
         while True:

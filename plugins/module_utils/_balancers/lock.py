@@ -21,7 +21,7 @@ from .._clock import Clock, Deadline
 from .._domain.errors import Refused, TimedOut
 
 LONGEST_WAIT = 30.0  # seconds; a writer holds the lock for milliseconds
-POLL = 0.02
+POLL = 0.02  # seconds between two tries to get the lock
 
 
 def file_of(what: str, kind: str) -> str:

@@ -36,7 +36,7 @@ from .nginx_processes import ENDS, SERVES, TICKS, Connections, Log, Master, Work
 from .programs import Ended, run
 
 DRAIN_SINCE = (1, 29, 6)
-POLL = 0.005  # seconds
+POLL = 0.005  # seconds between two looks at what a reload has come to
 ENDING = 0.5  # seconds that a worker without requests takes at most to end
 ADDRESS = re.compile(r"unix:/[\w./@%+-]+|(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?", re.ASCII)
 
