@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from .._domain.counters import Counters, Served
 from .._domain.errors import NotApplied, Refused
 from .._domain.members import Change, Member
+from .._domain.pools import OtherPool, Pace, Timing
 from .declaration import Capabilities
 
 
@@ -18,6 +19,10 @@ class Balancer(ABC):
 
     #: the word a user writes for `provider`
     provider: str
+    #: how often it may be asked while something is waited for
+    pace = Pace()
+    #: where the count of requests in flight comes from, for the plan; empty where there is none
+    in_flight_source: str = ""
 
     def __init__(self, name: str, endpoint: str, capabilities: Capabilities) -> None:
         """
@@ -27,9 +32,12 @@ class Balancer(ABC):
         """
         self.name, self.endpoint, self.capabilities = name, endpoint, capabilities
 
-    def lock_name(self, pool: str) -> str:
-        """What keeps writers to that pool apart: the same for every task, whatever it calls the balancer."""
-        return f"{self.provider} {self.endpoint} {pool}"
+    def lock_name(self) -> str:
+        """Name of the lock that keeps writers apart: the same for every task, whatever it calls the balancer.
+
+        One for all pools: several of them may be in one file, and one reload is for all.
+        """
+        return f"{self.provider} {self.endpoint}"
 
     @abstractmethod
     def version(self) -> str:
@@ -45,6 +53,21 @@ class Balancer(ABC):
 
         :raises InvalidInput: when there is no such pool.
         """
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        """Other pools of this balancer through which requests reach servers of `pool`: by the same address, or by tracking one.
+
+        :raises InvalidInput: when there is no such pool.
+        """
+        raise self._cannot("tell in which other pools a member's server is")
+
+    def timing(self, pool: str) -> Timing:
+        """How long this balancer takes, by its own configuration, to let a member of `pool` leave and return."""
+        return Timing()
+
+    def drains_first(self, pool: str) -> bool:
+        """Whether to write `disabled` ends the requests that a member has under way, so that it is drained until it is idle first."""
+        return False
 
     @abstractmethod
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:

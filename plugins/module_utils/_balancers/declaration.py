@@ -27,6 +27,7 @@ class Capabilities:
     :param counters: it counts the requests of each member, and those that failed.
     :param served: it counts what users got of a pool, each request once.
     :param uncounted: failures that its counters leave out, in words.
+    :param finds_pools: it tells through which other pools requests reach the same servers.
     """
 
     sticky_drain: bool = False
@@ -43,6 +44,7 @@ class Capabilities:
     counters: bool = False
     served: bool = False
     uncounted: str = ""
+    finds_pools: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For a task's result."""
@@ -83,6 +85,7 @@ class Provider:
     :param driver: imports and returns the driver's class.  Only the one that is used is loaded, on hosts as well.
     :param options: by name, beside those that every provider has.
     :param one_of: groups of options of which exactly one is given.
+    :param minimum: the oldest version that it works with, ``2.7``; empty where any does.
     :param counts_with: the option without which it counts nothing; empty where it needs none.
     :param verified: what it was tried against, in words.
     :param remarks: a capability's name to what a user should know of it, for the table in the README.
@@ -94,6 +97,7 @@ class Provider:
     capabilities: Capabilities
     options: Dict[str, Option] = field(default_factory=dict)
     one_of: Tuple[Tuple[str, ...], ...] = ()
+    minimum: str = ""
     counts_with: str = ""
     verified: str = ""
     remarks: Dict[str, str] = field(default_factory=dict)

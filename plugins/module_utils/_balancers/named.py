@@ -11,6 +11,7 @@ from typing import Any
 from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput
 from .._domain.members import Change, Member
+from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 
 
@@ -23,13 +24,16 @@ class Named(Balancer):
     def __init__(self, driver: Balancer, names: dict[str, Any]) -> None:
         super().__init__(driver.name, driver.endpoint, driver.capabilities)
         self.driver = driver
-        self.provider = driver.provider
+        self.provider, self.pace = driver.provider, driver.pace
         self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
         self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
         if len(self._ours) < len(self._theirs):
             raise InvalidInput(
                 f"Balancer {driver.name}: `names` gives several members the same name. Nothing was touched."
             )
+
+    def lock_name(self) -> str:
+        return self.driver.lock_name()
 
     def version(self) -> str:
         return self.driver.version()
@@ -40,7 +44,20 @@ class Named(Balancer):
     def members(self, pool: str) -> list[Member]:
         members = self._back(self.driver.members(pool))
         self.capabilities = self.driver.capabilities  # what it read may have narrowed them
+        self.in_flight_source = self.driver.in_flight_source
         return members
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        return [
+            replace(other, members=tuple(self._ours.get(name, name) for name in other.members))
+            for other in self.driver.other_pools(pool)
+        ]
+
+    def timing(self, pool: str) -> Timing:
+        return self.driver.timing(pool)
+
+    def drains_first(self, pool: str) -> bool:
+        return self.driver.drains_first(pool)
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         theirs = [replace(change, name=self._name(change.name)) for change in changes]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Tuple
 
 ENABLED, DRAINED, DISABLED = "enabled", "drained", "disabled"
 STATES = (ENABLED, DRAINED, DISABLED)
@@ -26,6 +26,14 @@ class Member:
     :param in_flight: requests and connections under way or queued; None when the balancer does not tell.
     :param checked: whether the balancer finds out about the member's health by itself.
     :param last_check: the balancer's own words about its last check, for messages.
+    :param own_state: what was written to this member itself, where that differs from `state`: maintenance may be inherited from a
+        tracked server, from name resolution or from an agent.  Empty where both are the same.
+    :param tier: 0 is served first; a higher tier gets traffic only while no lower one has an available member (`backup` servers, hot
+        standbys, `lbset`, priorities, failover).
+    :param locality: where weights spread the traffic within one locality alone, the name of it.
+    :param check_progress: checks passed and checks needed, ``(1, 3)``, of a member that is on its way up or down; None where the
+        balancer does not tell.
+    :param requests: requests or sessions that the member has been given since its balancer started; None where it does not count.
     """
 
     name: str
@@ -36,6 +44,16 @@ class Member:
     in_flight: int | None = None
     checked: bool = True
     last_check: str = ""
+    own_state: str = ""
+    tier: int = 0
+    locality: str = ""
+    check_progress: Tuple[int, int] | None = None
+    requests: int | None = None
+
+    @property
+    def own(self) -> str:
+        """The state that was written to this member itself."""
+        return self.own_state or self.state
 
     @property
     def available(self) -> bool:

@@ -38,8 +38,9 @@ class Hold:
 
     def __init__(self, balancer: Balancer, pool: str, clock: Clock) -> None:
         self.balancer, self.pool, self.clock = balancer, pool, clock
-        self.what = balancer.lock_name(pool)
-        self.path, self.keeper_path = file_of(self.what, "hold"), file_of(self.what, "keeper")
+        self.what = balancer.lock_name()
+        held = f"{self.what} {pool}"
+        self.path, self.keeper_path = file_of(held, "hold"), file_of(held, "keeper")
 
     def add(self, changes: Iterable[Change], seconds: float, running: tuple[str, float]) -> None:
         """Hold `changes` for so long.

@@ -72,7 +72,7 @@ class Place:
         if self._is_alone:
             yield
             return
-        with only_writer(self.balancer.lock_name(self.pool), self.clock):
+        with only_writer(self.balancer.lock_name(), self.clock):
             self._is_alone = True
             try:
                 yield

@@ -30,6 +30,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 )
 
 POOL = "app"
+OTHER_POOL = "app-admin"
 
 # How a connection that breaks looks to a client.
 BROKEN = ("RemoteDisconnected(", "ConnectionResetError(", "BrokenPipeError(")
@@ -44,12 +45,14 @@ class Maker:
     :param traffic: whether requests and checks reach the members; not so where something stands in for the balancer, is asked and
         told all that the balancer is, and moves nothing.
     :param own_states: whether each balancer has states of its own; a switch on a member's host is the same one for all.
+    :param standby: whether its rig makes the members that `Settings.standby` names get traffic only when no other is available.
     """
 
     make: Callable[..., Rig]
     capabilities: Capabilities
     traffic: bool = True
     own_states: bool = True
+    standby: bool = False
 
     def can(self, need: str) -> bool:
         """Whether it has what a test needs.
@@ -62,7 +65,7 @@ class Maker:
             return self.capabilities.weight_range is not None
         if need == "weight_zero":
             return self.capabilities.weight_range is not None and self.capabilities.weight_range[0] == 0
-        if need in ("traffic", "own_states"):
+        if need in ("traffic", "own_states", "standby"):
             return bool(getattr(self, need))
         return bool(getattr(self.capabilities, need))
 
@@ -79,6 +82,9 @@ class Settings:
     :param forgiving: whether the balancer tries another member when one does not answer.
     :param path: what the balancer's check asks for, if the provider's rig lets that be chosen.
     :param patience: seconds that the balancer waits for a member to answer.
+    :param other: members of a second pool, `OTHER_POOL`, of the same balancer, name to port; clients reach it at the rig's `other_port`.
+    :param standby: names of members that get traffic only when no other is available (`backup`, a later priority), where the provider
+        has such.
     :param static: whether the pool spreads its traffic in a way that knows no weights in between, if the provider has one.
     """
 
@@ -91,6 +97,8 @@ class Settings:
     path: str = "/health"
     patience: float = 60
     static: bool = False
+    other: dict[str, int] = field(default_factory=dict)
+    standby: tuple[str, ...] = ()
 
 
 class Rig(ABC):
@@ -98,6 +106,8 @@ class Rig(ABC):
 
     #: the port that clients use
     port: int
+    #: the port that clients of the second pool use, where the settings have one
+    other_port: int
     #: what a refusal to write says to `read_only_entry`
     refusal: str
     #: whether what is in flight is counted for each member, rather than for all that leave
