@@ -134,7 +134,17 @@ def undo(member: Member, weighed: bool = True) -> Change:
     return Change(member.name, member.own, member.weight if weighed and not member.weight_by else None)
 
 
-def record(member: Mapping[str, Any]) -> dict[str, Any]:
+def as_recorded(member: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """Return whether a member is as :func:`kept_state` kept it.
+
+    :param member: as :meth:`Member.as_dict` returns it.
+    """
+    if (member.get("own_state") or member["state"]) != kept["state"]:
+        return False
+    return bool(member.get("weight_by")) or member["weight"] == kept["weight"]
+
+
+def kept_state(member: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a member that a task can bring back later: ``{state, weight}``, and `effective` where that is another state.
 
     :param member: as :meth:`Member.as_dict` returns it.
