@@ -78,8 +78,8 @@ def plan_lines(name: str, groups: Sequence[Sequence[str]], balancers: Balancers,
     lines = [f"{name}: {'; '.join(listed([*group]) for group in groups) or 'nothing to deploy'}."]
     for balancer in balancers:
         lines.append(
-            f"Balancer {balancer['name']} ({balancer['provider']} {balancer.get('version', 'unknown')}), pool {balancer['pool']}: {_by_tier(balancer)}. "
-            f"In flight: {_source(balancer, options)}. Longest wait: {_longest(balancer, options)}."
+            f"Balancer {balancer['name']} ({balancer['provider']} {balancer.get('version', 'unknown')}), pool {balancer['pool']}: "
+            f"{_by_tier(balancer)}. In flight: {_source(balancer, options)}. Longest wait: {_longest(balancer, options)}."
         )
     return lines
 

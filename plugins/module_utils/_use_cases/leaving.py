@@ -32,9 +32,9 @@ def check_delay(place: Place, changes: Iterable[Change]) -> None:
     timing = place.balancer.timing(place.pool)
     if timing.leave is not None and timing.leave > place.params["drain_timeout"]:
         raise InvalidInput(
-            f"{place.where}: a member that leaves is busy for {timing.leave:g} s by the balancer's own configuration ({timing.source}), and "
-            f"`drain_timeout` is {place.params['drain_timeout']:g} s. Set it to more than {timing.leave:g}, or lower the balancer's delay. "
-            "Nothing was touched."
+            f"{place.where}: a member that leaves is busy for {timing.leave:g} s by the balancer's own configuration "
+            f"({timing.source}), and `drain_timeout` is {place.params['drain_timeout']:g} s. Set it to more than {timing.leave:g}, or "
+            "lower the balancer's delay. Nothing was touched."
         )
 
 
@@ -120,7 +120,9 @@ def _see_none_arrive(place: Place, names: list[str]) -> None:
 
     :raises NotApplied: a member's count keeps growing: what was written is not in effect, or the balancer makes exceptions to it.
     """
-    counts = {name: member.requests for name, member in place.written.items() if name in names and member.state == DISABLED}
+    counts = {
+        name: member.requests for name, member in place.written.items() if name in names and member.state == DISABLED
+    }
 
     def growing(members: Iterable[Member]) -> dict[str, int]:
         return {
@@ -140,9 +142,9 @@ def _see_none_arrive(place: Place, names: list[str]) -> None:
     if grown:
         since = ", ".join(f"{name}: {count - (place.written[name].requests or 0)}" for name, count in grown.items())
         raise NotApplied(
-            f"{place.where}: disabled members still get requests ({since} since they were disabled). The balancer makes an exception for "
-            "some clients (HAProxy: `option persist`, `force-persist`), or another process of it serves them. Remove the exception, and run "
-            "the task again."
+            f"{place.where}: disabled members still get requests ({since} since they were disabled). The balancer makes an exception "
+            "for some clients (HAProxy: `option persist`, `force-persist`), or another process of it serves them. Remove the exception, "
+            "and run the task again."
         )
 
 
