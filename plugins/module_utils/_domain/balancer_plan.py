@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Collection, Iterable, Mapping, Sequence
 
 from .sentences import listed
 
@@ -26,26 +26,49 @@ def balancer_problems(balancers: Balancers, members: Iterable[str], options: Map
     return problems
 
 
-def _unnamed_pools(balancers: Balancers, leaving: set[str], accepted: Sequence[str]) -> list[str]:
+def pools_by_endpoint(balancers: Balancers) -> dict[str, set[str]]:
+    """Return the pools that a service names, by the balancer that they are on.
+
+    :param balancers: as `pool_info` returned them: one for each pool.
+    """
     named: dict[str, set[str]] = {}
     for balancer in balancers:
-        named.setdefault(balancer.get("endpoint", balancer["name"]), set()).add(balancer["pool"])
+        named.setdefault(_endpoint(balancer), set()).add(balancer["pool"])
+    return named
+
+
+def other_pools(
+    balancer: Mapping[str, Any], named: Mapping[str, set[str]], leaving: Collection[str] | None = None
+) -> dict[str, str]:
+    """Return the pools over the same servers that the service does not name: by name the sentence that shows each.
+
+    :param named: see :func:`pools_by_endpoint`.
+    :param leaving: members that matter; all of them if it is not given.
+    """
+    found = {}
+    for other in balancer.get("other_pools") or []:
+        names = [name for name in other["members"] if leaving is None or name in leaving]
+        if names and other["name"] not in named[_endpoint(balancer)]:
+            found[other["name"]] = f"{other['name']} ({listed(names)}: {other['reason']})"
+    return found
+
+
+def _endpoint(balancer: Mapping[str, Any]) -> str:
+    return str(balancer.get("endpoint", balancer["name"]))
+
+
+def _unnamed_pools(balancers: Balancers, leaving: set[str], accepted: Sequence[str]) -> list[str]:
+    named = pools_by_endpoint(balancers)
     problems = []
     for balancer in balancers:
-        known = {*named[balancer.get("endpoint", balancer["name"])], *accepted}
-        others = [
-            (other, [name for name in other["members"] if name in leaving])
-            for other in balancer.get("other_pools") or []
-            if other["name"] not in known
-        ]
-        found = [f"{other['name']} ({listed(names)}: {other['reason']})" for other, names in others if names]
+        others = other_pools(balancer, named, leaving)
+        found = {name: shown for name, shown in others.items() if name not in accepted}
         if not found:
             continue
-        names = sorted({other["name"] for other, names in others if names})
         problems.append(
-            f"Balancer {balancer['name']}: requests reach members of pool {balancer['pool']} by other pools too, which this service does "
-            f"not name: {'; '.join(found)}. They would be cut when a host is restarted. Add these pools to rollout_pools (or to `pool` of "
-            f"the entry in rollout_balancers), or accept it with rollout_accepted_pools: [{', '.join(names)}]."
+            f"Balancer {balancer['name']}: requests reach members of pool {balancer['pool']} by other pools too, which this service "
+            f"does not name: {'; '.join(found.values())}. They would be cut when a host is restarted. Add these pools to rollout_pools (or to `pool` of "
+            f"the entry in rollout_balancers), or accept it with rollout_accepted_pools: [{', '.join(sorted(found))}]."
         )
     return problems
 
