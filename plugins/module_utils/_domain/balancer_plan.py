@@ -67,8 +67,8 @@ def _unnamed_pools(balancers: Balancers, leaving: set[str], accepted: Sequence[s
             continue
         problems.append(
             f"Balancer {balancer['name']}: requests reach members of pool {balancer['pool']} by other pools too, which this service "
-            f"does not name: {'; '.join(found.values())}. They would be cut when a host is restarted. Add these pools to rollout_pools (or to `pool` of "
-            f"the entry in rollout_balancers), or accept it with rollout_accepted_pools: [{', '.join(sorted(found))}]."
+            f"does not name: {'; '.join(found.values())}. They would be cut when a host is restarted. Add these pools to rollout_pools "
+            f"(or to `pool` of the entry in rollout_balancers), or accept it with rollout_accepted_pools: [{', '.join(sorted(found))}]."
         )
     return problems
 

@@ -76,7 +76,7 @@ def test_blue_green_there_and_back_and_there_again(shop, provider):
                         {
                             "zero_downtime.deploy.pool_member": {
                                 "balancers": "{{ rollout_balancers }}",
-                                "pool": "{{ rollout_pool }}",
+                                "pool": "{{ rollout_pools }}",
                                 "members": GREEN,
                                 "state": "disabled",
                                 "drain_wait": 0.1,
