@@ -232,7 +232,9 @@ DECLARED = (
         name="caddy",
         title="Caddy",
         driver=_caddy,
-        capabilities=Capabilities(in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False),
+        capabilities=Capabilities(
+            in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False, finds_pools=True
+        ),
         options={
             "url": Option(
                 (
@@ -244,7 +246,8 @@ DECLARED = (
             **HTTP,
         },
         one_of=(("url", "socket"),),
-        verified="Caddy 2.11",
+        minimum="2.8",
+        verified="Caddy 2.8, 2.9, 2.10 and 2.11",
         remarks={
             "counters": "Caddy counts by kind of handler, and forgets at each write",
             "in_flight": "by address: the same one in another pool counts too",

@@ -176,6 +176,14 @@ class HttpApi:
         except OSError as error:
             raise self._unreachable(broken(error)) from None
 
+    @property
+    def origin(self) -> str:
+        """Scheme and host as a browser would name where it comes from, had it loaded a page from here."""
+        usual = 443 if self.secure else 80
+        host = "[%s]" % self.host if ":" in self.host else self.host
+        here = "127.0.0.1" if self.socket_path else host if self.port == usual else "%s:%d" % (host, self.port)
+        return "%s://%s" % ("https" if self.secure else "http", value_of(self.headers, "host") or here)
+
     def stranger(self, request: str, found: str) -> Unreachable:
         """The error for an answer that this balancer never gives."""
         said = Redactor(self.headers).text(found)[:200]

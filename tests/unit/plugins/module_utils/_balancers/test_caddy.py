@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import caddy
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import caddy_config, caddy_handler
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
@@ -56,11 +56,11 @@ def test_whoever_leaves_and_returns_leaves_no_trace(dials, data, kind, responses
         "sticky": {"policy": "cookie", "fallback": weighted},
     }[kind]
     before = described(dials, policy, **({"handle_response": responses} if responses else {}))
-    handler = caddy.Handler(copy.deepcopy(before), "")
+    handler = caddy_handler.Handler(copy.deepcopy(before), "")
     for _each in range(3):
         states = data.draw(st.lists(st.sampled_from(["enabled", "disabled"]), min_size=len(dials), max_size=len(dials)))
         moved = [replace(upstream, state=state) for upstream, state in zip(handler.upstreams, states)]
-        handler = caddy.Handler(handler.with_upstreams(moved), "")
+        handler = caddy_handler.Handler(handler.with_upstreams(moved), "")
         assert handler.upstreams == moved
         assert len(handler.described["upstreams"]) == states.count("enabled")
     home = [replace(upstream, state="enabled") for upstream in handler.upstreams]
@@ -81,7 +81,7 @@ def test_whoever_leaves_and_returns_leaves_no_trace(dials, data, kind, responses
     ],
 )
 def test_where_weights_are(policy, weights):
-    handler = caddy.Handler(described(["a:1", "b:1"], policy), "")
+    handler = caddy_handler.Handler(described(["a:1", "b:1"], policy), "")
     assert handler.weighs == (weights is not None)
     assert [upstream.weight for upstream in handler.upstreams] == (weights or [1, 1])
 
@@ -112,12 +112,13 @@ def test_pools_are_found_however_deep():
     deep = described(["a:1"])
     for _each in range(5000):
         deep = {"routes": [deep, 1, "x", None]}
-    assert [handler["@id"] for handler in caddy._handlers(deep)] == ["app"]
+    ((path, handler),) = caddy_config.proxies(deep)
+    assert handler["@id"] == "app" and path.startswith("routes/0/routes/0/") and path.endswith("/0")
 
 
 def test_a_pool_within_a_pool():
     outer = described([], handle_response=[{"routes": [{"handle": [{**described([]), "@id": "inner"}]}]}])
-    assert {handler["@id"] for handler in caddy._handlers({"apps": outer})} == {"app", "inner"}
+    assert {handler["@id"] for _path, handler in caddy_config.proxies({"apps": outer})} == {"app", "inner"}
 
 
 @pytest.mark.parametrize("given", [{}, {"url": "http://127.0.0.1:2019", "socket": "/run/caddy.sock"}])
