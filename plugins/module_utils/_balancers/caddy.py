@@ -18,8 +18,8 @@ What is not obvious, each measured (on 2.11, unless said otherwise):
   not listed has an unknown count, never 0.
 * No answer names the version, but the profile of the goroutines has the paths of the sources, ``caddy/v2@v2.10.2/admin.go``.
   Debian builds without them.  Up to 2.7 the ETag is a trailer, which Python's HTTP client drops; from 2.8 on it is a header.
-* With `enforce_origin` the admin API wants an ``Origin`` header.  Without that setting it checks one that is sent all the same, so
-  none is sent before it is asked for.
+* With `enforce_origin` the admin API wants an ``Origin`` header.  Without that setting it checks one that is sent all the same, and
+  at a socket 2.11 refuses every one: none is sent before it is asked for.
 * A load of any configuration, our own write among them, moves ``caddy_config_last_reload_success_timestamp_seconds`` (2.9 and later).
 """
 
@@ -48,6 +48,10 @@ TOO_OLD = "2.7 or older"
 PAUSE = 0.02  # seconds before another try
 TRIES = 4  # to read
 _SOURCES = re.compile(r"caddyserver/caddy/v2@v(\d[^/\s]*)/")
+_WRITES = re.compile(
+    r'^caddy_admin_http_requests_total\{code="2\d\d",[^}]*method="(?:DELETE|PATCH|POST|PUT)"[^}]*\} ([\d.e+]+)$',
+    re.MULTILINE,
+)
 _SHOWN = 3  # handlers without an `@id` in a message
 
 
@@ -61,6 +65,8 @@ class Caddy(Balancer):
         path = options["socket"]
         self.timeout = options["timeout"]
         self.api = HttpApi.of("Caddy's admin API", options)
+        if path and value_of(self.api.headers, "host") is None:
+            self.api.headers["Host"] = "127.0.0.1"  # Caddy before 2.10 refuses other names at a socket
         super().__init__(name, os.path.realpath(path) if path else self.api.endpoint, capabilities)
         self._widest = capabilities
         self._read_before: Set[str] = set()
@@ -78,8 +84,11 @@ class Caddy(Balancer):
         if not started:
             raise self.api.stranger("GET /metrics", "nothing of process_start_time_seconds")
         loaded = _metric(page, "caddy_config_last_reload_success_timestamp_seconds")
-        # 2.8 does not say when it has loaded its configuration; the ETag tells one configuration from another.
-        return f"{started} {loaded or self._get('/config/').headers.get('etag', '')}", 0.0
+        if not loaded:
+            # 2.8 does not say when it has loaded its configuration. It counts what it was told, and the ETag tells one content
+            # from another where it was told by a file that it watches.
+            loaded = f"{_writes(page)} {self._get('/config/').headers.get('etag', '')}"
+        return f"{started} {loaded}", 0.0
 
     def members(self, pool: str) -> List[Member]:
         handler = self._read(pool)
@@ -165,7 +174,15 @@ class Caddy(Balancer):
     def _written(self, pool: str, edited: Callable[[List[Upstream]], List[Upstream]]) -> bool:
         """Try once; False when somebody else was faster."""
         handler = self._read(pool)
-        described = handler.with_upstreams(edited(handler.upstreams))
+        upstreams = edited(handler.upstreams)
+        enabled = [upstream for upstream in upstreams if upstream.state == ENABLED]
+        if handler.weighs and enabled and not any(upstream.weight for upstream in enabled):
+            # 2.11.7 refuses this by itself; 2.8.4 accepts it and answers no request.
+            raise Refused(
+                "Balancer %s: pool %s needs at least one upstream with a positive weight among those in traffic. "
+                "Caddy's configuration is as it was." % (self.name, pool)
+            )
+        described = handler.with_upstreams(upstreams)
         if described == handler.described:
             return True
         headers = {"Content-Type": "application/json", "If-Match": handler.etag}
@@ -211,7 +228,11 @@ class Caddy(Balancer):
         try:
             handler = Handler(described, answer.headers["etag"])
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            why = str(error) if isinstance(error, Unfit) else "not each upstream has an address `dial`, a place and a weight"
+            why = (
+                str(error)
+                if isinstance(error, Unfit)
+                else "not each upstream has an address `dial`, a place and a weight"
+            )
             raise InvalidInput(
                 "Balancer %s: members cannot be taken out of Caddy's handler %r: %s. Nothing was touched."
                 % (self.name, pool, why)
@@ -267,7 +288,8 @@ class Caddy(Balancer):
         if version != "unknown":
             return InvalidInput(needs + "this is %s. Nothing was touched." % version)
         return InvalidInput(
-            needs + "this one sends no ETag, so it is older, unless a proxy before the admin API at %s drops the header. "
+            needs
+            + "this one sends no ETag, so it is older, unless a proxy before the admin API at %s drops the header. "
             "`caddy version` tells. Nothing was touched." % self.api.endpoint
         )
 
@@ -311,6 +333,11 @@ def _ends_with_etag(answer: Answer) -> bool:
 
 def _path(pool: str) -> str:
     return "/id/" + quote(pool, safe="")
+
+
+def _writes(page: str) -> float:
+    """How many requests that may have changed the configuration the admin API has done."""
+    return sum(float(count) for count in _WRITES.findall(page))
 
 
 def _metric(page: str, name: str) -> str:

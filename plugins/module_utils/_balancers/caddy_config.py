@@ -48,9 +48,7 @@ def other_pools(configuration: Any, pool: str, members: List[str]) -> List[Other
             named = is_pool(described)
             reason = "same address" if named else "same address; give this handler an `@id` to make a pool of it"
             found.append(
-                OtherPool(
-                    str(described["@id"]) if named else path, tuple(m for m in members if m in shared), reason
-                )
+                OtherPool(str(described["@id"]) if named else path, tuple(m for m in members if m in shared), reason)
             )
     return sorted(found, key=lambda other: other.name)
 

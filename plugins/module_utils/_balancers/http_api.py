@@ -76,6 +76,7 @@ class HttpApi:
         client_key: str | None = None,
     ) -> None:
         self.title, self.timeout, self.socket_path = title, timeout, socket_path
+        self._named = ""  # how to give it another host name, for messages
         self.headers = sendable(title, headers)
         self.host, self.port, self.path, self.secure = "localhost", 80, "", False
         if url is not None:
@@ -93,7 +94,9 @@ class HttpApi:
                     % title
                 )
             pair = "%s:%s" % (username, password or "")
-            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+            self.headers["Authorization"] = (
+                "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+            )
         self._context = _context(verify, ca, client_cert, client_key) if self.secure else None
 
     @classmethod
@@ -102,7 +105,7 @@ class HttpApi:
 
         :param url: another one than the option `url`.
         """
-        return cls(
+        api = cls(
             title,
             options["timeout"],
             url=url or options["url"],
@@ -113,6 +116,9 @@ class HttpApi:
             verify=options["validate_certs"],
             ca=options["ca_path"],
         )
+        if "headers" in options:
+            api._named = " (`headers: {Host: ...}`)"
+        return api
 
     def _locate(self, url: str) -> None:
         try:
@@ -121,13 +127,7 @@ class HttpApi:
         except ValueError:
             parts, port = urlsplit(""), None
         host = _host(parts.hostname or "")
-        if (
-            parts.scheme not in ("http", "https")
-            or not host
-            or parts.username
-            or parts.query
-            or parts.fragment
-        ):
+        if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
             # The URL itself is not repeated: somebody may have put a password in it.
             raise InvalidInput(
                 "The URL of %s is to be http://host:port or https://host:port, perhaps with a path, and nothing else in it. "
@@ -178,16 +178,20 @@ class HttpApi:
 
     @property
     def origin(self) -> str:
-        """Scheme and host as a browser would name where it comes from, had it loaded a page from here."""
+        """The interface itself as an ``Origin``: scheme, host, and the port unless it is the scheme's own."""
         usual = 443 if self.secure else 80
         host = "[%s]" % self.host if ":" in self.host else self.host
-        here = "127.0.0.1" if self.socket_path else host if self.port == usual else "%s:%d" % (host, self.port)
+        here = host if self.port == usual else "%s:%d" % (host, self.port)
         return "%s://%s" % ("https" if self.secure else "http", value_of(self.headers, "host") or here)
 
     def stranger(self, request: str, found: str) -> Unreachable:
-        """The error for an answer that this balancer never gives."""
-        said = Redactor(self.headers).text(found)[:200]
-        return Unreachable("What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, said))
+        """The error for an answer that this balancer is not known to give, with the likely causes."""
+        said = Redactor(self.headers).text(found)[:200].rstrip(".")
+        return Unreachable(
+            "What answers at %s is not %s, or does not answer as expected: to `%s` it said %s. Another program may listen there, a proxy "
+            "in front of it may want another path or host name%s, or its version may be one that is not supported."
+            % (self.endpoint, self.title, request, said, self._named)
+        )
 
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable("%s at %s: %s. Is it running, and reachable from here?" % (self.title, self.endpoint, why))
@@ -268,7 +272,9 @@ def _context(verify: bool, ca: str | None, client_cert: str | None, client_key: 
     try:
         context = ssl.create_default_context(cafile=None if in_folder else ca, capath=ca if in_folder else None)
     except (OSError, ValueError) as error:
-        raise InvalidInput("The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))) from None
+        raise InvalidInput(
+            "The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))
+        ) from None
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

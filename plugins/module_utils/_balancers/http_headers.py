@@ -16,7 +16,9 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 # They say where a request ends and how long the connection lasts, which the client must decide.
-_CLIENTS_OWN = frozenset("accept-encoding connection content-length expect te trailer transfer-encoding upgrade".split())
+_CLIENTS_OWN = frozenset(
+    "accept-encoding connection content-length expect te trailer transfer-encoding upgrade".split()
+)
 
 
 def sendable(title: str, given: Mapping[str, Any] | None) -> Dict[str, str]:
@@ -36,7 +38,9 @@ def sendable(title: str, given: Mapping[str, Any] | None) -> Dict[str, str]:
             raise _impossible(title, "the value of %s is neither text nor a number" % name)
         headers[name] = str(value).strip(" \t")
         if not is_value(headers[name]):
-            raise _impossible(title, "the value of %s has a line break or another character that no header can have" % name)
+            raise _impossible(
+                title, "the value of %s has a line break or another character that no header can have" % name
+            )
         if name.lower() == "host" and not name_in(headers[name]):
             raise _impossible(title, "the value of %s is not host or host:port" % name)
     if len({name.lower() for name in headers}) < len(given or {}):

@@ -67,6 +67,8 @@ class CaddyRig(Rig):
         self.socket = directory / "admin.sock" if by_socket else None
         self.url = f"http://127.0.0.1:{self.admin_port}"
         self.api = HttpApi("Caddy", 5, None if by_socket else self.url, str(self.socket) if by_socket else None)
+        if by_socket:
+            self.api.headers["Host"] = "127.0.0.1"
         if self.admin.get("enforce_origin"):
             name = self.admin.get("origins", ["//" + urlsplit(self.api.origin).netloc])[0].rpartition("//")[2]
             self.api.headers.update({"Host": name, "Origin": f"http://{name}"})

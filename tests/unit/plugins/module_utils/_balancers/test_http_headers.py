@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import http_headers
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import DECLARED, open_balancer
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput, Unreachable
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    DeployError,
+    InvalidInput,
+    Unreachable,
+)
 
 NAME = "lb.example.org"
 SECRET = "s3cr3t-value"
@@ -194,7 +198,9 @@ def test_the_name_that_tls_is_asked_for(certificates, url_name, host, asked_for)
     server.close()
 
 
-@given(st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=8) | st.integers() | st.booleans(), max_size=4))
+@given(
+    st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=8) | st.integers() | st.booleans(), max_size=4)
+)
 def test_anything_is_sent_whole_or_refused(headers):
     try:
         sent = http_headers.sendable("It", headers)
@@ -209,8 +215,10 @@ def test_anything_is_sent_whole_or_refused(headers):
 @pytest.mark.parametrize(
     ("entries", "found"),
     [
-        ([{"headers": {"host": "lb1", "Origin": "http://lb1", "Authorization": "Bearer x"}}, {"headers": None}, {}],
-         {"lb1", "http://lb1"}),
+        (
+            [{"headers": {"host": "lb1", "Origin": "http://lb1", "Authorization": "Bearer x"}}, {"headers": None}, {}],
+            {"lb1", "http://lb1"},
+        ),
         (None, set()),
         (["x", {"headers": "x"}], set()),
     ],
