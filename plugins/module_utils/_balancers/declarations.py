@@ -80,8 +80,22 @@ def _haproxy_dataplane() -> Any:
     return HAProxyDataPlane
 
 
+HEADERS = {
+    "headers": Option(
+        (
+            "Headers that are sent with each request, name to value, for an interface that asks for them.",
+            "C(Host) takes the place of the URL's own, for an interface behind a rule on the host name.",
+            "Over C(https) the certificate must have the name in the URL, or the one in C(Host) where the URL has an address.",
+            "Headers that the provider itself needs, C(Content-Type), C(If-Match) and C(Referer), are not replaced.",
+            "The values are secret, but those of C(Host), C(Origin), C(User-Agent), C(Cache-Control) and the C(Accept) headers.",
+        ),
+        type="dict",
+        secret=True,
+    ),
+}
 # Of balancers that are talked to over HTTP.
 HTTP = {
+    **HEADERS,
     "username": Option("For basic authentication."),
     "password": Option("For basic authentication.", secret=True),
     "validate_certs": Option("Whether a certificate must be one that is trusted.", type="bool", default=True),
@@ -218,7 +232,9 @@ DECLARED = (
         name="caddy",
         title="Caddy",
         driver=_caddy,
-        capabilities=Capabilities(in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False),
+        capabilities=Capabilities(
+            in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False, finds_pools=True
+        ),
         options={
             "url": Option(
                 (
@@ -230,7 +246,8 @@ DECLARED = (
             **HTTP,
         },
         one_of=(("url", "socket"),),
-        verified="Caddy 2.11",
+        minimum="2.8",
+        verified="Caddy 2.8, 2.9, 2.10 and 2.11",
         remarks={
             "counters": "Caddy counts by kind of handler, and forgets at each write",
             "in_flight": "by address: the same one in another pool counts too",
@@ -269,6 +286,7 @@ DECLARED = (
             "url": Option(
                 "The admin interface, C(http://host:port). It has no authentication of its own: bind it to a loopback address."
             ),
+            **HEADERS,
         },
         one_of=(("socket", "url"),),
         verified="Envoy 1.40",
@@ -313,7 +331,7 @@ DECLARED = (
                     "They alone tell a check that has passed from one that has not begun.",
                     "Without them members can return with C(health: none) alone.",
                     "With C(metrics.prometheus.addRoutersLabels) they tell what users got as well.",
-                    "The name and password are sent there too where host and port are those of O(balancers[].url).",
+                    "The name, password and headers are sent there too where host and port are those of O(balancers[].url).",
                 )
             ),
             **HTTP,

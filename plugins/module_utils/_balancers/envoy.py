@@ -107,7 +107,13 @@ class Envoy(Balancer):
         self.file = ConfigFile(absolute("file", options["file"]))
         super().__init__(name, self.file.path, capabilities)
         self.timeout = options["timeout"]
-        self.api = HttpApi("Envoy's admin interface", self.timeout, url=options["url"], socket_path=options["socket"])
+        self.api = HttpApi(
+            "Envoy's admin interface",
+            self.timeout,
+            url=options["url"],
+            socket_path=options["socket"],
+            headers=options["headers"],
+        )
         self._parsed = ("", None)  # a file that has not changed is not parsed at every poll
 
     def version(self) -> str:
