@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache_page
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer, HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
@@ -57,7 +57,7 @@ def page(*rows, columns=COLUMNS + CHECK, version="Apache/2.4.71 (Debian)", name=
 
 
 def members(*rows, **more):
-    return [worker.member() for worker in apache.Page(page(*rows, **more)).pools["app"].named.values()]
+    return [worker.member() for worker in apache_page.Page(page(*rows, **more)).pools["app"].named.values()]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_fresh_health_takes_two_passes_of_all_who_are_checked(monkeypatch, passe
 
 
 def test_the_version():
-    assert apache.Page(page()).version == "2.4.71"
-    assert apache.Page(page(version="Apache")).version == ""  # ServerTokens Prod
+    assert apache_page.Page(page()).version == "2.4.71"
+    assert apache_page.Page(page(version="Apache")).version == ""  # ServerTokens Prod
 
 
 class Server:
