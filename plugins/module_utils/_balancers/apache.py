@@ -15,7 +15,13 @@ What is not obvious, each measured on 2.4.71 unless a source is named:
 * a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
   pass, so that with ``hcpasses=1`` it alone would bring a member back;
 * ``Busy`` goes astray under load, both ways: 0 was shown for a member with a request under way, and 3 for one that had been idle for
-  a second.  By the source it is counted without a lock.  It is not read.
+  a second.  By the source it is counted without a lock.  After a graceful restart it is 0 while children from before serve on, which
+  the new ones know nothing of.  It is not read;
+* requests go to the members of the lowest load balancing set.  A hot spare (``status=+R``) gets some as soon as one of these is out, a hot
+  standby (``+H``) all of them when the last is out and no spare is there, and the next set when its standbys are out too;
+* a balancer that a virtual host inherits (``BalancerInherit``) is one with the main server's: what is written to one is shown by the other.
+  The balancer-manager shows those of its own virtual host and of the main server, and no other virtual host's;
+* with ``nonce=None`` every write is ignored; with one that the configuration names, a graceful restart does not change it.
 """
 
 from __future__ import annotations
@@ -27,6 +33,7 @@ from urllib.parse import urlencode
 
 from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DRAINED, ENABLED, Change, Member
+from .._domain.pools import OtherPool, Timing
 from .apache_page import FORMS, Page, Worker
 from .base import Balancer
 from .declaration import Capabilities
@@ -62,10 +69,28 @@ class Apache(Balancer):
         return self._page().version or "unknown"
 
     def running(self) -> tuple[str, float]:
-        # A new generation has new nonces, unless `BalancerPersist On` keeps them: it then keeps the states too.
-        return " ".join(sorted(pool.nonce for pool in self._page().pools.values())), 0.0
+        page = self._page()
+        return " ".join(sorted(pool.mark(page.persists) for pool in page.pools.values())), 0.0
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        page = self._page()
+        self._workers(page, pool)
+        shared = {
+            other.name: page.pools[pool].shared_with(other) for other in page.pools.values() if other.name != pool
+        }
+        return [OtherPool(name, members) for name, members in shared.items() if members]
+
+    def timing(self, pool: str) -> Timing:
+        checked = [worker for worker in self._workers(self._page(), pool).values() if worker.checked]
+        if not checked:
+            return Timing()
+        slowest = max(checked, key=lambda worker: worker.check_seconds)
+        interval, passes = slowest.cells["HC Interval"], slowest.passes[1]
+        return Timing(check=slowest.check_seconds, source=f"hcinterval={interval}, hcpasses={passes} of {slowest.name}")
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
+        if self._page().persists:
+            return False
         raise Refused(
             f"Balancer {self.name}: Apache itself keeps states and weights beyond a restart with `BalancerPersist On` in its "
             "configuration; nothing can be written down for it from here."
@@ -135,6 +160,11 @@ class Apache(Balancer):
                 fields.update(DISTRUST)
             if fields:
                 posts.append((change.name, fields))
+        if posts and not page.pools[pool].nonce:
+            raise Refused(
+                f"Balancer {self.name}: the nonce of pool {pool} is switched off (`nonce=None`), so this balancer-manager cannot be "
+                "written to: Apache ignores every write without a nonce. Remove `nonce=None` from its configuration. Nothing was written."
+            )
         return first + posts
 
     def _check_weight(self, pool: str, worker: Worker, members: int) -> None:
@@ -162,7 +192,9 @@ class Apache(Balancer):
             page = Page(answer.text)
         except (KeyError, ValueError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}") from None
+            stranger = self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}")
+            hint = "If that is your application's, Apache proxies the page to a member."
+            raise Unreachable(f"{stranger.message} {hint} {self._located}") from None
         self._server = page.server
         return page
 
@@ -172,17 +204,37 @@ class Apache(Balancer):
         referer = {"Referer": "http://%s/" % server}
         answer = self.api.ask(method, "" if self.api.path else "/", body, {**referer, **(headers or {})})
         if answer.status in (401, 403):
-            needs = "`username` and `password`" if answer.status == 401 else "`Require` to allow this client"
             raise Refused(
-                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Its balancer-manager needs "
-                f"{needs}, for POST too."
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. {self._denied(answer)}"
             )
         if answer.status != 200:
             raise Unreachable(
-                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Is that where "
-                "`SetHandler balancer-manager` is, and does `ProxyPass` leave it out?"
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. {self._located}"
             )
         return answer
+
+    def _denied(self, answer: Answer) -> str:
+        """Why access was denied, and what to do, in a sentence or two."""
+        if answer.status == 403:
+            return "Its balancer-manager needs `Require` to allow this client, for POST too."
+        asked = answer.headers.get("www-authenticate", "").partition(" ")[0]
+        if asked.lower() not in ("", "basic"):
+            return (
+                f"It asks for {asked} authentication, which is not supported here. Set `AuthType Basic`, over TLS or on a loopback "
+                "address."
+            )
+        if "Authorization" in self.api.headers:
+            return "It refuses the `username` and `password` that were given."
+        return "Its balancer-manager needs `username` and `password`, for POST too."
+
+    @property
+    def _located(self) -> str:
+        """What the configuration needs for the page to be at the URL."""
+        path = self.api.path or "/"
+        return (
+            f'`SetHandler balancer-manager` has to be at {path}, and `ProxyPass "{path}" "!"` before each `ProxyPass` of a path that '
+            "this one is below: the first that fits counts."
+        )
 
     def _workers(self, page: Page, pool: str) -> dict[str, Worker]:
         if pool not in page.pools:
