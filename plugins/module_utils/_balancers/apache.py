@@ -64,16 +64,17 @@ class Apache(Balancer):
         self._declared = capabilities
         # What Apache calls itself: by the URL's name of it, unless its page says otherwise (`UseCanonicalName On`).
         self._server = self.api.host
+        self._last: Page | None = None
 
     def version(self) -> str:
-        return self._page().version or "unknown"
+        return self._configured().version or "unknown"
 
     def running(self) -> tuple[str, float]:
         page = self._page()
         return " ".join(sorted(pool.mark(page.persists) for pool in page.pools.values())), 0.0
 
     def other_pools(self, pool: str) -> list[OtherPool]:
-        page = self._page()
+        page = self._configured()
         self._workers(page, pool)
         shared = {
             other.name: page.pools[pool].shared_with(other) for other in page.pools.values() if other.name != pool
@@ -81,7 +82,7 @@ class Apache(Balancer):
         return [OtherPool(name, members) for name, members in shared.items() if members]
 
     def timing(self, pool: str) -> Timing:
-        checked = [worker for worker in self._workers(self._page(), pool).values() if worker.checked]
+        checked = [worker for worker in self._workers(self._configured(), pool).values() if worker.checked]
         if not checked:
             return Timing()
         slowest = max(checked, key=lambda worker: worker.check_seconds)
@@ -89,7 +90,7 @@ class Apache(Balancer):
         return Timing(check=slowest.check_seconds, source=f"hcinterval={interval}, hcpasses={passes} of {slowest.name}")
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
-        if self._page().persists:
+        if self._configured().persists:
             return False
         raise Refused(
             f"Balancer {self.name}: Apache itself keeps states and weights beyond a restart with `BalancerPersist On` in its "
@@ -186,6 +187,10 @@ class Apache(Balancer):
         inputs = FORM.findall(answer.text.partition(FORMS)[2])
         return {name: float(value) for name, value, kind, checked in inputs if checked or not kind}
 
+    def _configured(self) -> Page:
+        """The page as last read: a large one takes a while, and tells the configuration no worse than a new one."""
+        return self._last or self._page()
+
     def _page(self) -> Page:
         answer = self._ask("GET")
         try:
@@ -195,7 +200,7 @@ class Apache(Balancer):
             stranger = self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}")
             hint = "If that is your application's, Apache proxies the page to a member."
             raise Unreachable(f"{stranger.message} {hint} {self._located}") from None
-        self._server = page.server
+        self._server, self._last = page.server, page
         return page
 
     def _ask(self, method: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:

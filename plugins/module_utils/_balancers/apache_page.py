@@ -23,6 +23,7 @@ OUT, DRAINING, FAILED = {"Dis", "Stop", "Shut"}, {"Drn"}, {"HcFl", "Err"}
 SPARE, STANDBY = "Spar", "Stby"
 
 RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a nonce that Apache has made
+TICK = 100  # milliseconds between two looks of Apache at which checks are due
 COUNT = re.compile(r"(\d+) \((\d+)\)")  # checks that are needed, and those that have passed in a row
 
 FORMS = "<h3>Edit "  # the heading after which a member's form follows
@@ -49,7 +50,7 @@ class Worker:
         """As the configuration has it."""
         return self.cells["Worker URL"]
 
-    @property
+    @cached_property
     def address(self) -> str:
         """``host:port``; of a unix socket, its whole URL."""
         parts = urlsplit(self.url)
@@ -75,7 +76,7 @@ class Worker:
         """The load factor, which may have two decimals."""
         return float(self.cells["Factor"])
 
-    @property
+    @cached_property
     def status(self) -> set[str]:
         """The words of its status, such as `Init`, `Ok` and those above."""
         return set(self.cells["Status"].split())
@@ -100,8 +101,10 @@ class Worker:
 
     @property
     def check_seconds(self) -> float:
-        """Seconds until checks bring it up, without the time that each of them takes; 0 where there are none."""
-        return int(self.cells["HC Interval"].partition("ms")[0]) * self.passes[1] / 1000 if self.checked else 0
+        """Seconds until checks bring it up, without the time that they take themselves; 0 where there are none."""
+        if not self.checked:
+            return 0
+        return (int(self.cells["HC Interval"].partition("ms")[0]) + TICK) * self.passes[1] / 1000
 
     @property
     def place(self) -> tuple[int, int]:

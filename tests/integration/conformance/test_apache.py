@@ -476,7 +476,7 @@ def test_no_write_ends_a_request_that_is_under_way(proxied, apps):
 def test_how_long_a_check_takes_and_how_far_it_has_come(make_apache):
     rig = make_apache(rise=50, interval=0.2, wait=False)
     timing = rig.balancer().timing(POOL)
-    assert (timing.leave, timing.check) == (None, 10)
+    assert (timing.leave, timing.check) == (None, 15)
     assert timing.source == "hcinterval=200ms, hcpasses=50 of m1"
     assert rig.members()["m1"].check_progress is None
     rig.balancer().apply(POOL, [Change("m1", "drained")], distrust=True)
