@@ -15,8 +15,8 @@ What is not obvious, each measured on 2.4.71 unless a source is named:
 * a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
   pass, so that with ``hcpasses=1`` it alone would bring a member back;
 * ``Busy`` goes astray under load, both ways: 0 was shown for a member with a request under way, and 3 for one that had been idle for
-  a second.  By the source it is counted without a lock.  After a graceful restart it is 0 while children from before serve on, which
-  the new ones know nothing of.  It is not read;
+  a second.  By the source it is counted without a lock.  After a graceful restart it is 0 while children from before it still
+  serve requests.  It is not read;
 * requests go to the members of the lowest load balancing set.  A hot spare (``status=+R``) gets some as soon as one of these is out, a hot
   standby (``+H``) all of them when the last is out and no spare is there, and the next set when its standbys are out too;
 * a balancer that a virtual host inherits (``BalancerInherit``) is one with the main server's: what is written to one is shown by the other.
