@@ -204,7 +204,7 @@ DECLARED = (
             ),
             **HTTP,
         },
-        verified="Apache httpd 2.4.71",
+        verified="Apache httpd 2.4.68 and 2.4.71",
         remarks={
             "counters": "Apache counts how often it chose a member, and not what became of it",
             "sticky_drain": "members need a `route`",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from http.client import HTTPException
 
 import pytest
 
@@ -23,6 +24,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     persist,
     read,
@@ -375,6 +377,18 @@ def test_another_pool_is_found_however_its_urls_are_written(make_apache, apps):
     assert [(other.name, other.members) for other in rig.balancer().other_pools(POOL)] == [("paths", ("m1", "m2"))]
     with pytest.raises(InvalidInput, match="has no pool 'shop'"):
         rig.balancer().other_pools("shop")
+
+
+def test_a_member_that_is_out_of_one_pool_is_reached_by_the_other(make_apache, apps):
+    rig = make_apache(other={"m1": apps["m1"].port})
+    rig.balancer().apply(POOL, [Change("m1", "disabled")])
+    assert "m1" not in answering(rig.port)
+    assert answering(rig.other_port) == {"m1"}
+    rig.balancer().apply(OTHER_POOL, [Change("m1", "disabled")])
+    before = apps["m1"].served
+    with pytest.raises(HTTPException, match="503"):
+        Bound(rig.other_port).get()
+    assert apps["m1"].served == before
 
 
 def test_a_virtual_host_shows_its_own_balancers_and_those_of_the_main_server(make_apache, apps):

@@ -163,13 +163,18 @@ class ApacheRig(Rig):
             f"    BalancerMember http://127.0.0.1:{port} route={name} loadfactor=100 retry=0 {check}"
             for name, port in settings.other.items()
         )
-        # Its balancer is the main server's, so that the balancer-manager shows it; its clients come by a virtual host that inherits it.
+        proxied = f'ProxyPass "/" "balancer://{POOL}/"'
+        # Both balancers are the main server's, so that the balancer-manager shows them. Clients come by virtual hosts, which inherit them:
+        # a `ProxyPass` of the main server is tried before any of a virtual host.
         other_pool = f"""
 <Proxy "balancer://{OTHER_POOL}">
 {others}
     ProxySet lbmethod=byrequests stickysession=ROUTEID
 </Proxy>
 Listen 127.0.0.1:{self.other_port}
+<VirtualHost 127.0.0.1:{self.port}>
+    {proxied}
+</VirtualHost>
 <VirtualHost 127.0.0.1:{self.other_port}>
     ProxyPass "/" "balancer://{OTHER_POOL}/"
 </VirtualHost>"""
@@ -203,7 +208,7 @@ Header add Set-Cookie "ROUTEID=.%{{BALANCER_WORKER_ROUTE}}e; path=/" env=BALANCE
 </Proxy>
 ProxyPass "/balancer-manager" "!"
 ProxyPass "/balancer-view" "!"
-ProxyPass "/" "balancer://{POOL}/"
+{other_pool if settings.other else proxied}
 <Location "/balancer-manager">
     SetHandler balancer-manager
     Require local
@@ -214,6 +219,5 @@ ProxyPass "/" "balancer://{POOL}/"
         Require all denied
     </LimitExcept>
 </Location>
-{other_pool if settings.other else ""}
 {self.extra}
 """
