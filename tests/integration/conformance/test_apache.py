@@ -434,6 +434,16 @@ def test_a_crash_is_noticed_though_balancer_persist_keeps_the_nonce(make_apache)
     assert rig.driver().running() != before
 
 
+@pytest.mark.parametrize("more", [{"balancer_options": "nonce=deploy-2f6c"}, {"extra": "BalancerPersist On"}])
+def test_what_is_held_is_written_again_though_the_nonce_stays(make_apache, more):
+    rig = make_apache(more=more)
+    rig.reload()  # with `BalancerPersist On`, which writes down how the members are now
+    set_pool(rig.entry(), ["m1"], state="disabled", hold=60)
+    rig.restart()
+    rig.wait_until("m1 is out again", lambda pool: pool["m1"].state == "disabled")
+    assert set_pool(rig.entry(), ["m1"], state="enabled")["balancers"][0]["reasserted"] == 1
+
+
 def test_with_balancer_persist_nothing_has_to_be_written_down(make_apache, proxied):
     rig = make_apache(more={"extra": "BalancerPersist On"})
     assert persist(rig.entry())["changed"] is False
