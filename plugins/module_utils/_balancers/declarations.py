@@ -205,22 +205,25 @@ DECLARED = (
             weight_range=(1, 100),
             health_readback=True,
             fresh_health=True,
+            finds_pools=True,
         ),
         options={
             "url": Option(
                 (
                     "URL of the balancer-manager, for example V(http://127.0.0.1/balancer-manager).",
+                    "It shows the balancers of its own virtual host and those that this inherits from the main server, and no others.",
                     "Whoever may POST to it may change every balancer that it shows. Let C(Require) allow nobody else.",
                 ),
                 required=True,
             ),
             **HTTP,
         },
-        verified="Apache httpd 2.4.71",
+        verified="Apache httpd 2.4.68 and 2.4.71",
         remarks={
             "counters": "Apache counts how often it chose a member, and not what became of it",
             "sticky_drain": "members need a `route`",
-            "in_flight": "its `Busy` count goes astray under load",
+            "in_flight": "its `Busy` count goes astray under load, and leaves out children from before a graceful restart",
+            "finds_pools": "balancers of the virtual host that the balancer-manager is in, and those that it inherits",
             "weight_range": "not for an only member, and whole numbers alone",
             "health_readback": "with mod_proxy_hcheck",
             "fresh_health": "with mod_proxy_hcheck and `hcpasses=2` or more",
