@@ -19,6 +19,8 @@ class Balancer(ABC):
 
     #: the word a user writes for `provider`
     provider: str
+    #: whether a process that a task leaves behind may look at it every second, and write
+    watchable = True
     #: how often it may be asked while something is waited for
     pace = Pace()
     #: where the count of requests in flight comes from, for the plan; empty where there is none

@@ -41,6 +41,7 @@ class HealthEndpoint(Balancer):
     """See the module's own text."""
 
     provider = "health_endpoint"
+    watchable = False  # the members' hosts are reached by the controller's connections
     #: how hosts are reached; the action plugin sets it to their connections
     reach: Reach = staticmethod(_here)
 

@@ -24,7 +24,7 @@ class Named(Balancer):
     def __init__(self, driver: Balancer, names: dict[str, Any]) -> None:
         super().__init__(driver.name, driver.endpoint, driver.capabilities)
         self.driver = driver
-        self.provider, self.pace = driver.provider, driver.pace
+        self.provider, self.pace, self.watchable = driver.provider, driver.pace, driver.watchable
         self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
         self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
         if len(self._ours) < len(self._theirs):

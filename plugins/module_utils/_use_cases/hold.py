@@ -1,10 +1,10 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A balancer that forgets states when it is restarted is kept to them by a process that a task leaves behind.
+"""A balancer is kept to the states of members by a process that a task leaves behind.
 
 Between the task that takes members out and the one that brings them back the host is being deployed to: were the balancer restarted or
-reloaded then, it would send its clients there.  The keeper looks whether the same process still runs with the same configuration, and,
+reloaded then, or its file replaced, it would send its clients there.  The keeper looks whether the same process still runs with the same configuration, and,
 less often, whether the members still are as written: a process alone proves nothing.  What is lost is written again.
 
 What is to hold is in a file beside the lock (see `_balancers/lock.py`), and changes only under that lock.  The keeper ends when
@@ -27,7 +27,7 @@ from .._domain.members import Change
 from .._domain.shape import NUMBER, wrong
 
 POLL = 0.2  # seconds
-LOOK = 1.0  # seconds between two looks at the members themselves
+LOOK = 1.0  # seconds between two looks at the members themselves, at least
 _MEMBER = {"state": (str, type(None)), "weight": (int, type(None)), "until": NUMBER}
 _HELD = {"running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
 GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
@@ -38,6 +38,7 @@ class Hold:
 
     def __init__(self, balancer: Balancer, pool: str, clock: Clock) -> None:
         self.balancer, self.pool, self.clock = balancer, pool, clock
+        self.look = max(LOOK, balancer.pace.longest)
         self.what = balancer.lock_name()
         held = f"{self.what} {pool}"
         self.path, self.keeper_path = file_of(held, "hold"), file_of(held, "keeper")
@@ -77,14 +78,14 @@ class Hold:
                 fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            gone, look = Deadline(self.clock, GONE), Deadline(self.clock, LOOK)
+            gone, look = Deadline(self.clock, GONE), Deadline(self.clock, self.look)
             while not self._ended(keeper, gone.passed):
                 known, now = self._read()["running"], self._running()
                 if now:
                     gone = Deadline(self.clock, GONE)
                 if now and (look.passed or (known and (now[0] != known[0] or now[1] < known[1]))):
                     self._write_again(now)
-                    look = Deadline(self.clock, LOOK)
+                    look = Deadline(self.clock, self.look)
                 self.clock.sleep(POLL)
 
     def _ended(self, keeper: Any, gone: bool) -> bool:
@@ -99,9 +100,16 @@ class Hold:
             fcntl.flock(keeper, fcntl.LOCK_UN)
         return True
 
+    def identity(self) -> tuple[str, float]:
+        """Return which process of the balancer answers, and for how many seconds it has run; always the same for one that forgets nothing.
+
+        :raises DeployError: when it does not tell.
+        """
+        return ("", 0.0) if self.balancer.capabilities.survives_reload else self.balancer.running()
+
     def _running(self) -> tuple[str, float] | None:
         try:
-            return self.balancer.running()
+            return self.identity()
         except DeployError:  # it is down, or being started: look again
             return None
 

@@ -94,8 +94,8 @@ class Place:
         """These members are held no longer by who held them before.  Called alone."""
         self._released = self.hold.let_go(names)
         self.reasserted = self._released.get("reasserted", 0)
-        if self._forgetful:
-            self._running = self.balancer.running()
+        if self._watched:
+            self._running = self.hold.identity()
 
     def write(self, wanted: list[Change], guarded: bool = False, distrust: bool = False) -> None:
         """Write, read back, and, where members may leave by it, count again.
@@ -163,9 +163,9 @@ class Place:
             raise InvalidInput(" ".join([*problems, "Nothing was touched."]))
 
     def keep_beyond(self, changes: Iterable[Change]) -> None:
-        """For as long as `hold` says, even a balancer that is restarted and forgets keeps to these."""
+        """For as long as `hold` says, a process that is left behind writes these again when they are lost."""
         changes = list(changes)
-        if not changes or not self._forgetful:
+        if not changes or not self._watched:
             return
         with self.alone():
             # The keeper is not told when the lease is renewed: it ends with the one that it knows.
@@ -225,6 +225,6 @@ class Place:
             failure.message += f" The members are as they were before ({names})." if names else ""
 
     @property
-    def _forgetful(self) -> bool:
-        """Whether a restart would undo what is to be held."""
-        return bool(self.params["hold"]) and not self.balancer.capabilities.survives_reload
+    def _watched(self) -> bool:
+        """Whether a process is left behind that looks at the members for as long as they must stay as written."""
+        return bool(self.params["hold"]) and self.balancer.watchable

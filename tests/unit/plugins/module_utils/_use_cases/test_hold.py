@@ -83,6 +83,17 @@ def test_a_member_that_returns_though_the_process_is_the_same_is_disabled_again(
     assert lb.wrote[0][0] < 1.5
 
 
+def test_a_balancer_that_forgets_nothing_is_looked_at_too(lb):
+    """Another tool may replace its file."""
+    lb.capabilities = CAN_ALL
+    lb.running = None  # it need not tell
+    hold = Hold(lb, "app", lb.clock)
+    hold.add([OUT], 60.0, hold.identity())
+    lb.set("m1", state="enabled")
+    hold.keep()
+    assert [changes for _time, changes in lb.wrote] == [[("m1", "disabled", 100)]]
+
+
 def test_who_is_let_go_is_held_no_longer_and_the_others_are(lb):
     hold = held(lb, OUT, Change("m2", "drained", 100))
     assert hold.let_go(["m1", "m4"])["reasserted"] == 0
