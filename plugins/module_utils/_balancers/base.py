@@ -69,6 +69,13 @@ class Balancer(ABC):
         """Whether to write `disabled` ends the requests that a member has under way, so that it is drained until it is idle first."""
         return False
 
+    def busy_sentence(self, pool: str, busy: dict[str, int]) -> str:
+        """Name the other causes that the count of requests in flight may have, and the setting that bounds it; empty where it has none.
+
+        :param busy: members that are not idle, by name, each with its count.
+        """
+        return ""
+
     @abstractmethod
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         """Write `changes` as atomically as the balancer can, read the pool back and return it.

@@ -148,7 +148,9 @@ DECLARED = (
             survives_reload=True,
             membership=True,
             reloads=True,
+            finds_pools=True,
         ),
+        minimum="1.9.2",
         options={
             "file": Option(
                 (

@@ -63,10 +63,20 @@ def test_a_reload_that_fails_though_the_test_passes_is_told_and_undone(engine, t
 
 
 def test_what_nginx_refuses_is_told_in_its_words_and_undone(engine):
+    before, workers = file_of(engine), engine.workers()
+    with pytest.raises(
+        Refused, match=r"NGINX refuses the new configuration.*no servers are inside upstream.*is as it was"
+    ):
+        engine.driver()._write(POOL, lambda text, upstream: f"upstream {POOL} {{ }}")
+    assert file_of(engine) == before and engine.workers() == workers
+
+
+def test_a_configuration_that_was_broken_before_is_not_blamed_on_the_change(engine):
     engine.configure("nonsense on;")
     before, workers = file_of(engine), engine.workers()
     with pytest.raises(
-        Refused, match=r'NGINX refuses the new configuration.*unknown directive "nonsense".*is as it was'
+        Refused,
+        match=r'refuses its configuration without the change too.*unknown directive "nonsense".*Repair that first.*is as it was',
     ):
         set_pool(engine.entry(), ["m1"], state="disabled")
     assert file_of(engine) == before and engine.workers() == workers

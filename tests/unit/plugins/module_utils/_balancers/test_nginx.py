@@ -364,7 +364,7 @@ def test_a_checker_that_is_not_nginx_is_not_asked_for_its_version(opened):
     ],
 )
 def test_addresses(written, address, place):
-    assert nginx._with_port(written) == address
+    assert nginx.with_port(written) == address
     assert nginx._place(written) == (place and (ip_address(place[0]), place[1]))
 
 
