@@ -89,19 +89,20 @@ class Nginx(Balancer):
         with self._alone():
             if not self._look(pool).unread:
                 return
+            self._check_is_read_once()
             deadline = Deadline(Clock(), self.timeout)
             self._run("NGINX refuses what is in its configuration", self.test, deadline)
             self._take_effect(deadline)
 
     def members(self, pool: str) -> list[Member]:
         seen = self._look(pool)
+        self._check_is_read_once()
         for _poll in _polls(self.timeout):  # one of our own kind may be about to reload it
             if not (seen.unread or seen.problem):
                 break
             seen = self._look(pool)
         if seen.problem:
             raise Unreachable(f"Balancer {self.name}: {seen.problem}")
-        self._check_is_read_once()
         # Of what is not in effect yet nothing is known to be idle.
         return [replace(member, in_flight=None) for member in seen.members] if seen.unread else seen.members
 

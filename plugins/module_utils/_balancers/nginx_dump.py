@@ -21,7 +21,6 @@ HEADER = re.compile(r"^# configuration file (.+):\r?\n", re.MULTILINE)
 LARGE = 1000000
 TELLING = ("upstream", "server", "_pass", "include")
 WILD = re.compile(r"[*?\[]")
-DEEPEST = 32  # files that include each other; NGINX itself gives up a loop
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,12 @@ class Dump:
         """All directives, in order; an `include` gives those of the files that it names."""
         self.unclear = []
         for path in list(self.files)[:1]:
-            yield from self._inside(path, (), 0)
+            yield from self._inside(path, (), ())
 
-    def _inside(self, path: str, outside: Tuple[Tuple[str, ...], ...], depth: int) -> Iterator[Directive]:
+    def _inside(self, path: str, outside: Tuple[Tuple[str, ...], ...], by: Tuple[str, ...]) -> Iterator[Directive]:
         text = self.files[path]
-        if depth > DEEPEST or (len(text) > LARGE and not any(word in text for word in TELLING)):
+        # NGINX refuses files that include each other, so that such ones are seen in forged output alone.
+        if path in by or (len(text) > LARGE and not any(word in text for word in TELLING)):
             return
         try:
             found = _directives(path, text)
@@ -89,7 +89,7 @@ class Dump:
                 yield Directive(context, directive.words, path, directive.opens)
                 continue
             for other in self._included(directive.words[1]):
-                yield from self._inside(other, context, depth + 1)
+                yield from self._inside(other, context, (*by, path))
 
     def _included(self, pattern: str) -> list[str]:
         full = pattern if pattern.startswith("/") else posixpath.join(posixpath.dirname(next(iter(self.files))), pattern)

@@ -21,7 +21,7 @@ HTTP_PORT = 80
 PORTS = {"https": 443, "grpcs": 443}  # of schemes, where none is written
 PASSES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
 CHOOSERS = ("map", "geo", "split_clients")  # blocks whose lines end in a value of a variable
-URL = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<address>unix:[^:$]+|(?:\[[0-9A-Fa-f:.]+\]|[^\s/:?#$\[\]]+)(?::[0-9]+)?)(?:[/?:#]|$)")
+URL = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<address>unix:[^:$]+|(?:\[[0-9A-Fa-f:.]+\]|[^\s/:?#$\[\]]+)(?::[0-9]+)?)(?:[/?:#]|\$(?:request_)?uri|$)")
 LITERAL = re.compile(r"unix:/[\w./@%+-]+|(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]{1,5}")
 
 Resolve = Callable[[str], List[str]]

@@ -50,6 +50,8 @@ class NginxRig(Rig):
 
     :param upstreams: what that file holds instead of the usual; ``{servers}`` in it are the usual lines.
     :param extra: more of the `http` block.
+    :param outside: more outside all blocks.
+    :param within: words in front of the command that starts it.
     """
 
     refusal = "Operation not permitted"
@@ -63,6 +65,8 @@ class NginxRig(Rig):
         settings: Settings,
         upstreams: str | None = None,
         extra: str = "",
+        outside: str = "",
+        within: tuple[str, ...] = (),
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
@@ -72,10 +76,11 @@ class NginxRig(Rig):
         self.port, self.other_port = free_ports(2)
         self.server = Server(directory / "nginx.log")
         self.file.write_text(self._upstreams() if upstreams is None else upstreams, encoding="utf-8")
-        self.configure(extra)
+        self.configure(extra, outside)
+        self.within = [word.format(here=directory) for word in within]
 
     def start(self) -> None:
-        self.server.start(self.command, self._answers)
+        self.server.start([*self.within, *self.command], self._answers)
 
     def _answers(self) -> bool:
         try:
