@@ -19,6 +19,7 @@ What is not obvious, each measured on 1.22 and 1.31:
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -53,11 +54,13 @@ class Seen:
     """The pool as the file has it.
 
     :param unread: whether the file was changed after NGINX had last read it, so that this is not what runs.
+    :param replaced: whether the same may be so of a file whose time says otherwise, such as a backup that was moved there.
     :param problem: why nothing can be told of what runs.
     """
 
     members: List[Member]
     unread: bool
+    replaced: bool
     problem: str
 
 
@@ -65,7 +68,9 @@ class Nginx(Balancer):
     """See the module's own text.  A member is called by its address, as its `server` line has it."""
 
     provider = "nginx"
-    in_flight_source = "worker processes from before the last reload, of all pools; of drained members also the connections to them"
+    in_flight_source = (
+        "worker processes from before the last reload, of all pools; of drained members also the connections to them"
+    )
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         self.file = ConfigFile(absolute("file", options["file"]), any_bytes=True)
@@ -87,12 +92,15 @@ class Nginx(Balancer):
 
     def heal(self, pool: str) -> None:
         with self._alone():
-            if not self._look(pool).unread:
+            seen = self._look(pool)
+            if not (seen.unread or seen.replaced):
                 return
             self._check_is_read_once()
             deadline = Deadline(Clock(), self.timeout)
-            self._run("NGINX refuses what is in its configuration", self.test, deadline)
-            self._take_effect(deadline)
+            # A refused write that was undone looks like a replaced file, and what NGINX refused then it may refuse now.
+            if seen.unread or run(self.test, deadline.left).rc == 0:
+                self._run("NGINX refuses what is in its configuration", self.test, deadline)
+                self._take_effect(deadline)
 
     def members(self, pool: str) -> list[Member]:
         seen = self._look(pool)
@@ -114,9 +122,13 @@ class Nginx(Balancer):
         config = self._print(deadline)
         if config is None:
             ended = self._run("NGINX refuses its configuration as it is", self.test, deadline)
-            raise Refused(f"Balancer {self.name}: NGINX refused its configuration a moment ago: {ended.said}. Run the task again.")
+            raise Refused(
+                f"Balancer {self.name}: NGINX refused its configuration a moment ago: {ended.said}. Run the task again."
+            )
         path = self._check_is_read(pid, config)
-        servers = {server.address: (with_port(server.address), "resolve" not in _words(server)) for server in upstream.servers}
+        servers = {
+            server.address: (with_port(server.address), "resolve" not in _words(server)) for server in upstream.servers
+        }
         return others(config, (path, pool), servers, _Addresses(deadline))
 
     def busy_sentence(self, pool: str, busy: dict[str, int]) -> str:
@@ -190,7 +202,7 @@ class Nginx(Balancer):
     def _look(self, pool: str) -> Seen:
         text = self.file.read()
         try:
-            written = os.stat(self.file.path).st_mtime
+            found = os.stat(self.file.path)
         except OSError as error:
             raise Unreachable(f"Balancer {self.name}: {self.file.path}: {error.strerror}.") from None
         servers = self._upstream(text, pool).servers
@@ -204,9 +216,10 @@ class Nginx(Balancer):
         problem = ""
         if not serving:
             problem = f"NGINX (process {pid}) has no worker that takes requests. Is it being stopped?"
+        born = min((started(worker) for worker in serving), default=math.inf)
+        unread, replaced = (born + TICKS < at < time.time() for at in (found.st_mtime, found.st_ctime))
         # A file from the future is one from before somebody set the clock back.
-        unread = written < time.time() and any(started(worker) + TICKS < written for worker in serving)
-        return Seen(members, unread, problem)
+        return Seen(members, unread, replaced, problem)
 
     def _upstream(self, text: str, pool: str) -> Upstream:
         try:
@@ -220,7 +233,9 @@ class Nginx(Balancer):
         known = ", ".join(sorted({upstream.name for upstream in everyone})) or "none"
         problem = ""
         if not here:
-            problem = f"has no pool {pool!r}. The upstreams in {self.file.path} are: {known}{self._elsewhere(text, pool)}"
+            problem = (
+                f"has no pool {pool!r}. The upstreams in {self.file.path} are: {known}{self._elsewhere(text, pool)}"
+            )
         elif len(here) > 1:
             problem = f"has {len(here)} pools {pool!r} in {self.file.path}, which cannot be told apart"
         elif here[0].includes:
@@ -232,7 +247,7 @@ class Nginx(Balancer):
         return here[0]
 
     def _elsewhere(self, text: str, pool: str) -> str:
-        """Where a pool may stand that is not in the file, to be added to a sentence."""
+        """Name the places where a pool that the file does not have may stand, to be added to a sentence."""
         said = ""
         if includes(text):
             said += f". It includes other files, which are not followed: {'; '.join(includes(text))}"
@@ -294,7 +309,7 @@ class Nginx(Balancer):
             raise
 
     def _test(self, pid: int, new: str, deadline: Deadline) -> None:
-        """Let NGINX check what is written, and see that it has read it."""
+        """Let NGINX check the new configuration, and verify that it read the new content."""
         failed = "NGINX refuses the new configuration"
         if not self._can_print:
             self._run(failed, self.test, deadline)
@@ -308,7 +323,7 @@ class Nginx(Balancer):
         self._config = config
 
     def _check_old_one(self) -> None:
-        """Say so when NGINX refuses the configuration that is there without the change too."""
+        """Name the cause when NGINX refuses the configuration without the change too."""
         ended = None
         with contextlib.suppress(DeployError):
             ended = run(self.test, self.timeout)
@@ -333,8 +348,8 @@ class Nginx(Balancer):
             else f"Their master was killed. End them (`kill -QUIT {pids.replace(',', '')}`)"
         )
         raise Refused(
-            f"Balancer {self.name}: worker processes of an earlier master of NGINX still take requests, and no reload reaches them: {pids}. "
-            f"{why}, and run the task again. Nothing was touched."
+            f"Balancer {self.name}: worker processes of an earlier master of NGINX still take requests, and no reload reaches them: "
+            f"{pids}. {why}, and run the task again. Nothing was touched."
         )
 
     def _take_effect(self, deadline: Deadline) -> None:
@@ -448,13 +463,15 @@ class Nginx(Balancer):
         try:
             path, problem = place(pid, self.file.path, config.files)
         except OSError as error:
-            raise Unreachable(f"Balancer {self.name}: {self.file.path}: {error.strerror}. Nothing was touched.") from None
+            raise Unreachable(
+                f"Balancer {self.name}: {self.file.path}: {error.strerror}. Nothing was touched."
+            ) from None
         if problem:
             raise InvalidInput(f"Balancer {self.name}: {problem}. Nothing was touched.")
         return path
 
     def _check_is_read_once(self) -> None:
-        """For readers, so that a plan tells it; NGINX that cannot be asked is a writer's trouble."""
+        """Check for a reader, so that a plan shows the refusal.  Where NGINX cannot be asked, the write is refused."""
         if self._asked or not self._can_print:
             return
         self._asked = True

@@ -64,7 +64,11 @@ class Dump:
 
     def value(self, name: str) -> str:
         """The value of a directive that stands outside all blocks; empty where it is not given."""
-        found = [each.words[1] for each in self.directives() if not each.context and each.words[0] == name and len(each.words) == 2]
+        found = [
+            each.words[1]
+            for each in self.directives()
+            if not each.context and each.words[0] == name and len(each.words) == 2
+        ]
         return found[-1] if found else ""
 
     def directives(self) -> Iterator[Directive]:
@@ -92,7 +96,9 @@ class Dump:
                 yield from self._inside(other, context, (*by, path))
 
     def _included(self, pattern: str) -> list[str]:
-        full = pattern if pattern.startswith("/") else posixpath.join(posixpath.dirname(next(iter(self.files))), pattern)
+        full = (
+            pattern if pattern.startswith("/") else posixpath.join(posixpath.dirname(next(iter(self.files))), pattern)
+        )
         if not WILD.search(full):
             return [full] if full in self.files else []
         wanted = full.split("/")

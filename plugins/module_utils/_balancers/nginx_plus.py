@@ -176,7 +176,9 @@ class NginxPlus(Balancer):
         if answer.status == 404:
             return {}
         told = self._json(answer, path)
-        groups = {str(name): _rows(group, "peers") for name, group in told.items()} if isinstance(told, dict) else {"": None}
+        groups = (
+            {str(name): _rows(group, "peers") for name, group in told.items()} if isinstance(told, dict) else {"": None}
+        )
         if any(peers is None for peers in groups.values()):
             raise self.api.stranger(f"GET {path}", repr(answer.text))
         return {name: peers for name, peers in groups.items() if peers is not None}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Callable, Dict, Iterable, List, Set, Tuple
 
@@ -21,7 +22,9 @@ HTTP_PORT = 80
 PORTS = {"https": 443, "grpcs": 443}  # of schemes, where none is written
 PASSES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
 CHOOSERS = ("map", "geo", "split_clients")  # blocks whose lines end in a value of a variable
-URL = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<address>unix:[^:$]+|(?:\[[0-9A-Fa-f:.]+\]|[^\s/:?#$\[\]]+)(?::[0-9]+)?)(?:[/?:#]|\$(?:request_)?uri|$)")
+URL = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?P<address>unix:[^:$]+|(?:\[[0-9A-Fa-f:.]+\]|[^\s/:?#$\[\]]+)(?::[0-9]+)?)(?:[/?:#]|\$(?:request_)?uri|$)"
+)
 LITERAL = re.compile(r"unix:/[\w./@%+-]+|(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]{1,5}")
 
 Resolve = Callable[[str], List[str]]
@@ -49,6 +52,7 @@ def with_port(address: str, port: int = HTTP_PORT) -> str:
     return address if has_port else "%s:%d" % (address, port)
 
 
+@lru_cache(maxsize=8192)
 def canonical(address: str) -> str:
     """An address with its port in the one form in which equal ones are equal."""
     if address.startswith("unix:"):

@@ -58,7 +58,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Old:
-    """What is known of a worker of an earlier master.
+    """A worker of an earlier master.
 
     :param master: that master's number; 0 where it has ended.
     :param does: what the worker does.
@@ -132,11 +132,13 @@ class Master:
         return own, old
 
     def _earlier(self, pid: int) -> Set[int]:
-        """Masters of the same NGINX that run beside this one: it took over from them."""
+        """The masters of the same NGINX that this one took over from, as far as they run."""
         noted = _read(self.pid_file + ".oldbin").strip()
         _name, fields = _stat(str(pid))
         candidates = {noted, *fields[1:2]}
-        return {int(one) for one in candidates if re.fullmatch("[0-9]{1,9}", one) and _title(int(one)).startswith(MASTER)} - {pid}
+        return {
+            int(one) for one in candidates if re.fullmatch("[0-9]{1,9}", one) and _title(int(one)).startswith(MASTER)
+        } - {pid}
 
 
 def started(worker: Worker) -> float:
@@ -202,7 +204,7 @@ def _stat(entry: str) -> tuple[str, list[str]]:
 
 
 def _does(entry: str) -> str:
-    """What a worker does; nothing where that is no worker, or one that has ended, or is as good as that."""
+    """Tell if a worker serves, ends or waits; empty where the process is no worker, or has ended."""
     title = _title(int(entry))
     if title.startswith(LEAVING):
         return WAITS if _stat(entry)[1][:1] == ["S"] else ENDS  # since it has that title

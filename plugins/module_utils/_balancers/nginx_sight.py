@@ -49,7 +49,10 @@ def place(pid: int, file: str, paths: Iterable[str]) -> Tuple[str, str]:
             "Set `file` to the path at which this host has the file that NGINX reads" % (pid, file)
         )
     listed = ", ".join(known[:LISTED]) + (", and %d more" % (len(known) - LISTED) if len(known) > LISTED else "")
-    return "", "NGINX does not read %s. It reads: %s. Set `file` to the one that has the pool, or include it" % (file, listed)
+    return "", "NGINX does not read %s. It reads: %s. Set `file` to the one that has the pool, or include it" % (
+        file,
+        listed,
+    )
 
 
 def _covered(path: str) -> str:
@@ -60,7 +63,10 @@ def _covered(path: str) -> str:
 
 
 def _linked(path: str) -> str:
-    return "NGINX reads the same file by another name, the hard link %s, which stays the old file. Set `file` to that path" % path
+    return (
+        "NGINX reads the same file by another name, the hard link %s, which stays the old file. Set `file` to that path"
+        % path
+    )
 
 
 def _root(pid: int) -> str:

@@ -160,7 +160,9 @@ class Api(BaseHTTPRequestHandler):
             }  # fmt: skip
         if parts[1:] == ["stream", "upstreams"] and "stream" in self.upstreams.config:
             stream = self.upstreams.config["stream"].items()
-            return 200, {name: {"peers": [{"id": id_, "server": one} for id_, one in enumerate(all_)]} for name, all_ in stream}
+            return 200, {
+                name: {"peers": [{"id": id_, "server": one} for id_, one in enumerate(all_)]} for name, all_ in stream
+            }
         if parts[1:3] != ["http", "upstreams"]:
             raise Failed(404, "PathNotFound", "path not found")
         return self._upstreams(parts[3:], query, data)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import nginx, nginx_processes
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import nginx, nginx_processes, programs
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.nginx_file import (
     Unclear,
     changed,
@@ -374,6 +374,20 @@ def test_addresses(written, address, place):
 def test_addresses_that_cannot_be_added(opened, name, address):
     with pytest.raises(InvalidInput, match="NGINX knows members by their addresses"):
         opened("upstream app {}").add("app", name, address)
+
+
+@pytest.mark.parametrize(("number", "said"), [(4.99244, "5 s"), (0.2, "0.2 s"), (0.003, "0.1 s"), (60, "60 s")])
+def test_durations_are_said_in_tenths(number, said):
+    assert programs.seconds(number) == said
+
+
+def test_one_server_is_in_a_later_tier():
+    assert [server.tier for server in app(PERSONS).servers] == [0, 0, 0, 1, 0]
+
+
+def test_the_word_of_nginx_s_own_check_is_the_last_one(opened):
+    driver = opened(test=["echo", "-t", "nginx", "-t"])  # such as `docker exec -t lb nginx -t`
+    assert driver._with("-T") == ["echo", "-t", "nginx", "-T"]
 
 
 def test_connections_are_counted_where_they_lead_to():

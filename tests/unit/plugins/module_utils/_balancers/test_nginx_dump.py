@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `nginx -T` prints: the files, their directives, and every way to a pool's servers; without an NGINX."""
+"""The output of `nginx -T`: the files, their directives, and every way to a pool's servers; without an NGINX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ UPSTREAM = "upstream shop { server 10.0.0.1:8080; server 10.0.0.2; server app3:8
 
 def printed(files, end="\n"):
     """As NGINX prints it."""
-    return "".join(f"# configuration file {path}:\n{text}\n" for path, text in files.items()).replace("\n", end).encode()
+    return (
+        "".join(f"# configuration file {path}:\n{text}\n" for path, text in files.items()).replace("\n", end).encode()
+    )
 
 
 def dumped(http="", shop=UPSTREAM, outside="", **more):
@@ -78,7 +80,8 @@ def test_files_that_include_each_other_have_an_end():
 
 
 def test_values_outside_all_blocks():
-    dump = Dump(printed({MAIN: "include a.conf; http { worker_shutdown_timeout 1s; }", "/etc/nginx/a.conf": "worker_shutdown_timeout 30s;"}))
+    main = "include a.conf; http { worker_shutdown_timeout 1s; }"
+    dump = Dump(printed({MAIN: main, "/etc/nginx/a.conf": "worker_shutdown_timeout 30s;"}))
     assert dump.value("worker_shutdown_timeout") == "30s" and dump.value("nothing") == ""
 
 
@@ -129,12 +132,16 @@ def test_an_upstream_of_stream():
 
 
 def test_servers_that_stand_in_another_file():
-    dump = dumped("upstream b { include servers; } server { proxy_pass http://b; }", **{"/etc/nginx/servers": "server 10.0.0.1:8080;"})
+    dump = dumped(
+        "upstream b { include servers; } server { proxy_pass http://b; }",
+        **{"/etc/nginx/servers": "server 10.0.0.1:8080;"},
+    )
     assert found(dump) == {"b": ("m1", f"same address, in {MAIN}")}
 
 
 def test_a_pool_in_the_same_file_needs_no_other_entry():
-    assert found(dumped(shop=UPSTREAM + "upstream shop2 { server 10.0.0.1:8080; } map $a $b { default shop2; }")) == {"shop2": ("m1", "same address")}
+    both = UPSTREAM + "upstream shop2 { server 10.0.0.1:8080; } map $a $b { default shop2; }"
+    assert found(dumped(shop=both)) == {"shop2": ("m1", "same address")}
 
 
 def test_names_are_resolved_where_that_may_matter():
@@ -144,9 +151,7 @@ def test_names_are_resolved_where_that_may_matter():
         asked.append(host)
         return {"app3": ["10.0.0.3"], "all": ["10.0.0.1", "10.0.0.9"]}.get(host, [])
 
-    http = (
-        "upstream b { server 10.0.0.3:8080; server all:8080; server far:9; server late:8080 resolve; } server { proxy_pass http://b; }"
-    )
+    http = "upstream b { server 10.0.0.3:8080; server all:8080; server far:9; server late:8080 resolve; } server { proxy_pass http://b; }"
     ours = {"m1": ("10.0.0.1:8080", True), "m3": ("app3:8080", True)}
     (pool,) = others(dumped(http), (SHOP, "shop"), ours, resolve)
     assert set(pool.members) == {"m1", "m3"} and set(asked) == {"app3", "all"}

@@ -67,7 +67,9 @@ def test_a_hard_link(shop, tmp_path):
 def test_a_file_that_is_mounted_there(shop, monkeypatch):
     monkeypatch.setattr(nginx_sight, "_mounted", lambda pid: {str(shop)})
     path, problem = seen(shop, shop)
-    assert path == "" and f"{shop} is a single file that is mounted there" in problem and "Mount its directory" in problem
+    assert (
+        path == "" and f"{shop} is a single file that is mounted there" in problem and "Mount its directory" in problem
+    )
 
 
 def test_another_root(shop, tmp_path, monkeypatch):
