@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -26,6 +27,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     DeployError,
     InvalidInput,
+    Refused,
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
@@ -388,6 +390,19 @@ def test_one_server_is_in_a_later_tier():
 def test_the_word_of_nginx_s_own_check_is_the_last_one(opened):
     driver = opened(test=["echo", "-t", "nginx", "-t"])  # such as `docker exec -t lb nginx -t`
     assert driver._with("-T") == ["echo", "-t", "nginx", "-T"]
+
+
+def test_a_file_that_is_mounted_by_itself_is_named_as_such(opened, tmp_path, monkeypatch):
+    """As it is where the task runs within the container."""
+
+    def busy(_source, _target):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    driver = opened("upstream app { server a; }")
+    monkeypatch.setattr(os, "rename", busy)
+    with pytest.raises(Refused, match="it is a single file that is mounted there. Mount its directory.*is as it was"):
+        driver.file.write("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["app.conf"]
 
 
 def test_connections_are_counted_where_they_lead_to():
