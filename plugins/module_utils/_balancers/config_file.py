@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -20,11 +21,14 @@ class ConfigFile:
     :param path: of the file; a link is followed, and stays.
     :param aside: the directory in which the new content is written before it is renamed into place; that of the file by default.
         For balancers that watch the file's own directory it must be another one of the same file system.
+    :param any_bytes: for balancers that read bytes and ask for no encoding: those that are no UTF-8, such as a comment in Latin-1,
+        are read as lone surrogates and written as the same bytes.
     """
 
-    def __init__(self, path: str, aside: str | None = None) -> None:
+    def __init__(self, path: str, aside: str | None = None, any_bytes: bool = False) -> None:
         self.path = os.path.realpath(path)
         self.aside = aside or os.path.dirname(self.path)
+        self._errors = "surrogateescape" if any_bytes else "strict"
 
     def read(self) -> str:
         """The content.
@@ -32,7 +36,7 @@ class ConfigFile:
         :raises Unreachable: when it cannot be read, or is no text.
         """
         try:
-            with open(self.path, encoding="utf-8", newline="") as file:
+            with open(self.path, encoding="utf-8", errors=self._errors, newline="") as file:
                 return file.read()
         except FileNotFoundError:
             raise Unreachable("There is no file %s." % self.path) from None
@@ -77,7 +81,7 @@ class ConfigFile:
             descriptor, temporary = tempfile.mkstemp(
                 prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside
             )
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            with open(descriptor, "w", encoding="utf-8", errors=self._errors, newline="") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -92,6 +96,11 @@ class ConfigFile:
             os.rename(temporary, self.path)
             temporary = ""
         except OSError as error:
+            if error.errno == errno.EBUSY:  # a container's volume of one file
+                raise Refused(
+                    "%s cannot be replaced: it is a single file that is mounted there. Mount its directory instead. "
+                    "What stood there before is as it was." % self.path
+                ) from None
             raise Refused(
                 "%s cannot be replaced: %s. Use `become`, or let this user write to %s. What stood there before is as it was."
                 % (self.path, error.strerror or error, self.aside)

@@ -162,11 +162,14 @@ DECLARED = (
             survives_reload=True,
             membership=True,
             reloads=True,
+            finds_pools=True,
         ),
+        minimum="1.9.2",
         options={
             "file": Option(
                 (
-                    "Path of the configuration file that has the C(upstream) block.",
+                    "Path of the configuration file that has the C(upstream) block. NGINX must read it, and see it replaced: not a copy, "
+                    "a hard link or a single file that is mounted into its container.",
                     "Of the block's C(server) lines nothing but C(weight=), C(down) and C(drain) is changed, "
                     "and nothing at all of the rest of the file.",
                 ),
@@ -174,7 +177,14 @@ DECLARED = (
                 required=True,
             ),
             "test": Option(
-                "The command that checks the configuration.", type="list", elements="str", default=["nginx", "-t"]
+                (
+                    "The command that checks the configuration.",
+                    "With C(-T) in place of its last word C(-t) it must print the configuration: by that NGINX is asked which files it "
+                    "reads, and in which other pools a member's server is. Of a command without the word C(-t) neither is asked.",
+                ),
+                type="list",
+                elements="str",
+                default=["nginx", "-t"],
             ),
             "reload": Option(
                 "The command that makes the balancer read its configuration anew. It must not return before the signal is sent.",
@@ -192,7 +202,9 @@ DECLARED = (
         remarks={
             "counters": "NGINX open source counts nothing by server",
             "sticky_drain": "1.29.6 or later, in upstreams with `sticky`, for members written as IP addresses",
-            "in_flight": "worker processes from before the last reload; those of drained members also the connections open to them",
+            "in_flight": "worker processes from before the last reload, and of earlier masters; those of drained members also the "
+            "connections open to them",
+            "finds_pools": "upstreams of `http` and `stream`, and addresses without one; with `nginx -T`",
             "weight_range": "with the method `hash` all weights together at most 32768",
         },
     ),
@@ -526,6 +538,7 @@ DECLARED = (
             counters=True,
             health_readback=True,
             membership=True,
+            finds_pools=True,
         ),
         options={
             "url": Option(
@@ -538,7 +551,8 @@ DECLARED = (
         remarks={
             "counters": "by the documented fields `requests`, `responses` and `fails`; untried",
             "sticky_drain": "with `sticky` in the upstream; that a drain is undone by `drain: false` is not documented and untried",
-            "in_flight": "the count of active connections; untried under load",
+            "in_flight": "the count of active connections, of which a reload forgets those under way; untried under load",
+            "finds_pools": "upstreams with a `zone`; an address in `proxy_pass` itself is not shown",
             "fresh_health": "not of a server that has been there before",
             "health_readback": "with `health_check`; without it after failed requests alone",
             "survives_reload": "yes with a `state` file in the upstream",

@@ -11,14 +11,18 @@ What is not obvious, each measured on 1.22 and 1.31:
   once none is left;
 * what runs is what the file said when the workers were started.  A file that was changed since then, by a person or by one of
   our own kind that was killed before it could reload, is loaded before anything else is done;
-* ``drain`` without `sticky`, or with a balancing method named below `sticky`, is accepted and is the same as ``down``.
+* ``drain`` without `sticky`, or with a balancing method named below `sticky`, is accepted and is the same as ``down``;
+* a new worker proves that NGINX read its configuration, and not that the file is part of it: ``nginx -T`` lists the files, and the
+  master's own root and mounts show whether it sees the file replaced, see `nginx_sight.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
+import socket
 import time
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -27,12 +31,16 @@ from typing import Any, Callable, ContextManager, Iterable, Iterator, List
 from .._clock import Clock, Deadline
 from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DRAINED, ENABLED, UNKNOWN, Change, Member
+from .._domain.pools import OtherPool
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
 from .lock import only_writer
-from .nginx_file import Server, Unclear, Upstream, changed, upstreams, with_server, without_servers
+from .nginx_dump import Dump
+from .nginx_file import Server, Unclear, Upstream, changed, includes, upstreams, with_server, without_servers
+from .nginx_pools import others, with_port
 from .nginx_processes import ENDS, SERVES, TICKS, Connections, Log, Master, Worker, started
+from .nginx_sight import place
 from .programs import Ended, run
 
 DRAIN_SINCE = (1, 29, 6)
@@ -46,11 +54,13 @@ class Seen:
     """The pool as the file has it.
 
     :param unread: whether the file was changed after NGINX had last read it, so that this is not what runs.
+    :param replaced: whether the same may be so of a file whose time says otherwise, such as a backup that was moved there.
     :param problem: why nothing can be told of what runs.
     """
 
     members: List[Member]
     unread: bool
+    replaced: bool
     problem: str
 
 
@@ -58,13 +68,21 @@ class Nginx(Balancer):
     """See the module's own text.  A member is called by its address, as its `server` line has it."""
 
     provider = "nginx"
+    in_flight_source = (
+        "worker processes from before the last reload, of all pools; of drained members also the connections to them"
+    )
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.file = ConfigFile(absolute("file", options["file"]))
+        self.file = ConfigFile(absolute("file", options["file"]), any_bytes=True)
         self.test, self.reload, self.timeout = options["test"], options["reload"], options["timeout"]
         self.master = Master(os.path.realpath(absolute("pid_file", options["pid_file"])))
         super().__init__(name, self.file.path, capabilities)
+        self._config: Dump | None = None  # as NGINX last printed it
+        self._asked = False  # whether it was asked for that, by a reader
         self._version = self._ask_version()
+        if not self._can_print:
+            self.capabilities = capabilities = replace(capabilities, finds_pools=False)
+            self.in_flight_source += "; `test` is no `nginx -t`, so that NGINX is not asked whether it reads the file"
         numbers = tuple(int(number) for number in re.findall(r"[0-9]+", self._version)[:3])
         if numbers and numbers < DRAIN_SINCE:
             self.capabilities = replace(capabilities, sticky_drain=False)
@@ -74,14 +92,19 @@ class Nginx(Balancer):
 
     def heal(self, pool: str) -> None:
         with self._alone():
-            if not self._look(pool).unread:
+            seen = self._look(pool)
+            if not (seen.unread or seen.replaced):
                 return
+            self._check_is_read_once()
             deadline = Deadline(Clock(), self.timeout)
-            self._run("NGINX refuses what is in its configuration", self.test, deadline)
-            self._take_effect(deadline)
+            # A refused write that was undone looks like a replaced file, and what NGINX refused then it may refuse now.
+            if seen.unread or run(self.test, deadline.left).rc == 0:
+                self._run("NGINX refuses what is in its configuration", self.test, deadline)
+                self._take_effect(deadline)
 
     def members(self, pool: str) -> list[Member]:
         seen = self._look(pool)
+        self._check_is_read_once()
         for _poll in _polls(self.timeout):  # one of our own kind may be about to reload it
             if not (seen.unread or seen.problem):
                 break
@@ -90,6 +113,40 @@ class Nginx(Balancer):
             raise Unreachable(f"Balancer {self.name}: {seen.problem}")
         # Of what is not in effect yet nothing is known to be idle.
         return [replace(member, in_flight=None) for member in seen.members] if seen.unread else seen.members
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        if not self._can_print:
+            return super().other_pools(pool)
+        upstream = self._upstream(self.file.read(), pool)
+        pid, deadline = self.master.pid(), Deadline(Clock(), self.timeout)
+        config = self._print(deadline)
+        if config is None:
+            ended = self._run("NGINX refuses its configuration as it is", self.test, deadline)
+            raise Refused(
+                f"Balancer {self.name}: NGINX refused its configuration a moment ago: {ended.said}. Run the task again."
+            )
+        path = self._check_is_read(pid, config)
+        servers = {
+            server.address: (with_port(server.address), "resolve" not in _words(server)) for server in upstream.servers
+        }
+        return others(config, (path, pool), servers, _Addresses(deadline))
+
+    def busy_sentence(self, pool: str, busy: dict[str, int]) -> str:
+        own, old = self.master.all_workers(self.master.pid())
+        count = len(old) + sum(does != SERVES for does in own.values())
+        if not count:
+            return ""
+        many = count > 1
+        bound = (self._config.value("worker_shutdown_timeout") if self._config else "") or "not set"
+        said = (
+            f"NGINX tells this by its processes: {count} old worker process{'es' if many else ''} still "
+            f"{'have' if many else 'has'} requests, perhaps of other pools (long downloads, websockets). "
+            f"`worker_shutdown_timeout` ({bound}) in NGINX's configuration bounds that by ending them."
+        )
+        masters = sorted({str(worker.master) for worker in old.values() if worker.master})
+        if masters:
+            said += f" Of these {len(old)} are of an earlier master (process {', '.join(masters)}), whose upgrade is not finished."
+        return said
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         def edit(text: str, upstream: Upstream) -> str:
@@ -145,22 +202,24 @@ class Nginx(Balancer):
     def _look(self, pool: str) -> Seen:
         text = self.file.read()
         try:
-            written = os.stat(self.file.path).st_mtime
+            found = os.stat(self.file.path)
         except OSError as error:
             raise Unreachable(f"Balancer {self.name}: {self.file.path}: {error.strerror}.") from None
         servers = self._upstream(text, pool).servers
         pid = self.master.pid()
-        workers = self.master.workers(pid)
+        workers, earlier = self.master.all_workers(pid)
         serving = [worker for worker, does in workers.items() if does == SERVES]
-        leaving = len(workers) - len(serving)
+        # A worker of an earlier master may send anything anywhere, whatever it does.
+        leaving = len(workers) - len(serving) + len(earlier)
         connections = Connections(pid)
         members = [_member(server, connections, leaving) for server in servers]
         problem = ""
         if not serving:
             problem = f"NGINX (process {pid}) has no worker that takes requests. Is it being stopped?"
+        born = min((started(worker) for worker in serving), default=math.inf)
+        unread, replaced = (born + TICKS < at < time.time() for at in (found.st_mtime, found.st_ctime))
         # A file from the future is one from before somebody set the clock back.
-        unread = written < time.time() and any(started(worker) + TICKS < written for worker in serving)
-        return Seen(members, unread, problem)
+        return Seen(members, unread, replaced, problem)
 
     def _upstream(self, text: str, pool: str) -> Upstream:
         try:
@@ -174,7 +233,9 @@ class Nginx(Balancer):
         known = ", ".join(sorted({upstream.name for upstream in everyone})) or "none"
         problem = ""
         if not here:
-            problem = f"has no pool {pool!r}. The upstreams in {self.file.path} are: {known}"
+            problem = (
+                f"has no pool {pool!r}. The upstreams in {self.file.path} are: {known}{self._elsewhere(text, pool)}"
+            )
         elif len(here) > 1:
             problem = f"has {len(here)} pools {pool!r} in {self.file.path}, which cannot be told apart"
         elif here[0].includes:
@@ -184,6 +245,17 @@ class Nginx(Balancer):
         if problem:
             raise InvalidInput(f"Balancer {self.name} {problem}. Nothing was touched.")
         return here[0]
+
+    def _elsewhere(self, text: str, pool: str) -> str:
+        """Name the places where a pool that the file does not have may stand, to be added to a sentence."""
+        said = ""
+        if includes(text):
+            said += f". It includes other files, which are not followed: {'; '.join(includes(text))}"
+        with contextlib.suppress(DeployError):
+            config = self._print(Deadline(Clock(), self.timeout)) if self._can_print else None
+            for path in config.files_with(pool) if config else ():
+                said += f". NGINX has an upstream {pool!r} in {path}: set `file` to that"
+        return said
 
     def _check_drain(self, upstream: Upstream, server: Server) -> None:
         why = ""
@@ -214,18 +286,71 @@ class Nginx(Balancer):
     def _put(self, old: str, new: str) -> None:
         deadline = Deadline(Clock(), self.timeout)
         pid = self.master.pid()
-        workers = self.master.workers(pid)
+        workers, earlier = self.master.all_workers(pid)
+        self._check_no_upgrade({worker: old.master for worker, old in earlier.items() if old.does == SERVES})
+        config = self._config or (self._print(deadline) if self._can_print else None)
+        if config:
+            self._check_is_read(pid, config)
+        testing = False
         try:
             with self.file.replaced(old, new):
-                self._run("NGINX refuses the new configuration", self.test, deadline)
+                testing = True
+                self._test(pid, new, deadline)
+                testing = False
                 self._take_effect(deadline)
-        except BaseException:
+        except BaseException as error:
+            if testing and isinstance(error, Refused):
+                self._check_old_one()
             with contextlib.suppress(DeployError):
                 same = self.master.pid() == pid and not self.master.workers(pid).keys() - workers.keys()
                 if not same or not self.master.rests(pid):
                     # It has read what is no longer there, or may yet.
                     run(self.reload, self.timeout)
             raise
+
+    def _test(self, pid: int, new: str, deadline: Deadline) -> None:
+        """Let NGINX check the new configuration, and verify that it read the new content."""
+        failed = "NGINX refuses the new configuration"
+        if not self._can_print:
+            self._run(failed, self.test, deadline)
+            return
+        config = Dump(self._run(failed, self._with("-T"), deadline).raw)
+        path, problem = place(pid, self.file.path, config.files)
+        if not problem and not config.shows(path, new):
+            problem = f"NGINX reads {path}, and prints another content of it than was written"
+        if problem:
+            raise NotApplied(f"Balancer {self.name}: {problem}. {self.file.path} is as it was.")
+        self._config = config
+
+    def _check_old_one(self) -> None:
+        """Name the cause when NGINX refuses the configuration without the change too."""
+        ended = None
+        with contextlib.suppress(DeployError):
+            ended = run(self.test, self.timeout)
+        if ended and ended.rc:
+            raise Refused(
+                f"Balancer {self.name}: NGINX refuses its configuration without the change too: `{' '.join(self.test)}` said "
+                f"{ended.said or 'nothing'} (rc {ended.rc}). Repair that first. {self.file.path} is as it was."
+            )
+
+    def _check_no_upgrade(self, serving: dict[Worker, int]) -> None:
+        """Refuse to write while workers take requests that no reload reaches.
+
+        :param serving: those, each with the number of its master, 0 where that has ended.
+        """
+        if not serving:
+            return
+        pids = ", ".join(str(worker.pid) for worker in serving)
+        masters = " ".join(sorted({str(master) for master in serving.values() if master}))
+        why = (
+            f"An upgrade of its program is not finished. End the earlier master (`kill -QUIT {masters}`)"
+            if masters
+            else f"Their master was killed. End them (`kill -QUIT {pids.replace(',', '')}`)"
+        )
+        raise Refused(
+            f"Balancer {self.name}: worker processes of an earlier master of NGINX still take requests, and no reload reaches them: "
+            f"{pids}. {why}, and run the task again. Nothing was touched."
+        )
 
     def _take_effect(self, deadline: Deadline) -> None:
         """Reload.  The file is written already: a reload that somebody else begins by now reads it as well."""
@@ -275,7 +400,13 @@ class Nginx(Balancer):
         return {now[worker] for worker in some if worker in now}
 
     def _run(self, failed: str, words: list[str], deadline: Deadline) -> Ended:
-        ended = run(words, deadline.left)
+        try:
+            ended = run(words, deadline.left)
+        except Unreachable as error:
+            raise Unreachable(
+                f"Balancer {self.name}: {error.message} {self.file.path} is as it was. Allow more time with `timeout`, "
+                f"which is {self.timeout:g} s for a check and a reload together."
+            ) from None
         if ended.rc:
             raise Refused(
                 f"Balancer {self.name}: {failed}: `{' '.join(words)}` said {ended.said or 'nothing'} (rc {ended.rc}). "
@@ -287,10 +418,73 @@ class Nginx(Balancer):
         """Keep out others who would write this file, or reload this NGINX for another one."""
         return only_writer(f"nginx {self.master.pid_file}", Clock())
 
+    # Asking NGINX
+
+    @property
+    def _can_print(self) -> bool:
+        """Whether `test` is NGINX's own check, and not a program of the user's."""
+        return "-t" in self.test
+
+    def _with(self, option: str) -> list[str]:
+        """The words of `test` with another option; the last ``-t`` is NGINX's, another one that of a program before it."""
+        at = len(self.test) - 1 - self.test[::-1].index("-t")
+        return [*self.test[:at], option, *self.test[at + 1 :]]
+
+    def _print(self, deadline: Deadline) -> Dump | None:
+        """The configuration as NGINX would read it now; None when it refuses it.
+
+        :raises Refused: when it cannot be asked.
+        """
+        words = self._with("-T")
+        try:
+            ended = run(words, deadline.left)
+            refused = ended.rc and run(self.test, deadline.left).rc
+        except Unreachable as error:
+            raise Unreachable(
+                f"Balancer {self.name}: {error.message} Allow more time with `timeout`, which is {self.timeout:g} s. Nothing was touched."
+            ) from None
+        if refused:
+            return None
+        config = Dump(ended.raw)
+        if ended.rc or not config.files:
+            raise Refused(
+                f"Balancer {self.name}: NGINX cannot be asked which files it reads: `{' '.join(words)}` said {ended.said or 'nothing'} "
+                f"(rc {ended.rc}), though `{' '.join(self.test)}` succeeds. Allow this user to run it. Where `test` is a program of your "
+                "own, do not give it a word `-t`: then NGINX is not asked. Nothing was touched."
+            )
+        self._config = config
+        return config
+
+    def _check_is_read(self, pid: int, config: Dump) -> str:
+        """The path by which NGINX reads the file.
+
+        :raises InvalidInput: when it does not, or does not see it replaced.
+        """
+        try:
+            path, problem = place(pid, self.file.path, config.files)
+        except OSError as error:
+            raise Unreachable(
+                f"Balancer {self.name}: {self.file.path}: {error.strerror}. Nothing was touched."
+            ) from None
+        if problem:
+            raise InvalidInput(f"Balancer {self.name}: {problem}. Nothing was touched.")
+        return path
+
+    def _check_is_read_once(self) -> None:
+        """Check for a reader, so that a plan shows the refusal.  Where NGINX cannot be asked, the write is refused."""
+        if self._asked or not self._can_print:
+            return
+        self._asked = True
+        config = self._config
+        with contextlib.suppress(DeployError):
+            config = config or self._print(Deadline(Clock(), self.timeout))
+        if config:
+            self._check_is_read(self.master.pid(), config)
+
     def _ask_version(self) -> str:
-        if "-t" not in self.test:  # some program of the user's
+        if not self._can_print:
             return ""
-        ended = run([word for word in self.test if word != "-t"] + ["-v"], self.timeout)
+        ended = run(self._with("-v"), self.timeout)
         found = re.search(r"/([0-9]+\.[0-9][0-9.]*)", ended.said)
         return found.group(1) if found else ""
 
@@ -312,23 +506,40 @@ def _member(server: Server, connections: Connections, leaving: int) -> Member:
         in_flight = max(leaving, connections.to(*place)) if place else None
     return Member(
         name=server.address,
-        address=_with_port(server.address),
+        address=with_port(server.address),
         state=server.state,
         weight=server.weight,
         health=UNKNOWN,
         in_flight=in_flight,
         checked=False,
+        tier=server.tier,
     )
 
 
-def _with_port(address: str) -> str:
-    has_port = address.startswith("unix:") or re.search(r":[0-9]+$", address)
-    return address if has_port else f"{address}:80"
+def _words(server: Server) -> list[str]:
+    return [word.value for word in server.parameters]
+
+
+class _Addresses:
+    """A host's name to its addresses, each looked up once, and none after the deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._known: dict[str, list[str]] = {}
+
+    def __call__(self, host: str) -> list[str]:
+        if host not in self._known:
+            self._known[host] = []
+            if not self._deadline.passed:
+                with contextlib.suppress(OSError, UnicodeError):
+                    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                    self._known[host] = [str(entry[4][0]) for entry in found]
+        return self._known[host]
 
 
 def _place(address: str) -> tuple[IPv4Address | IPv6Address, int] | None:
     """What a connection to it is known by; None unless it is an IP address."""
-    host, _colon, port = _with_port(address).rpartition(":")
+    host, _colon, port = with_port(address).rpartition(":")
     try:
         return ip_address(host.strip("[]")), int(port)
     except ValueError:

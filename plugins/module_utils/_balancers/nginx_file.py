@@ -27,6 +27,7 @@ ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 MEANT = {"t": "\t", "r": "\r", "n": "\n", '"': '"', "'": "'", "\\": "\\"}
 
 STATES = {"down": DISABLED, "drain": DRAINED}
+BACKUP = "backup"
 PARAMETER = {state: parameter for parameter, state in STATES.items()}
 DEFAULT_WEIGHT = 1
 
@@ -83,6 +84,11 @@ class Server:
         out = [word.value for word in self.parameters if word.value in STATES]
         return STATES[out[-1]] if out else ENABLED
 
+    @property
+    def tier(self) -> int:
+        """1 for one that is served only while none of the others is available."""
+        return int(any(word.value == BACKUP for word in self.parameters))
+
 
 @dataclass
 class Upstream:
@@ -122,7 +128,7 @@ def upstreams(text: str) -> list[Upstream]:
     found: list[Upstream] = []
     blocks: list[Upstream | None] = []  # those that are open; None for all other kinds
     words: list[Word] = []
-    for mark, word in _tokens(text):
+    for mark, word in tokens(text):
         if not mark:
             words.append(word)
             continue
@@ -141,6 +147,17 @@ def upstreams(text: str) -> list[Upstream]:
         words = []
     if words or blocks:
         raise Unclear("it ends within a %s" % ("directive" if words else "block"))
+    return found
+
+
+def includes(text: str) -> list[str]:
+    """The `include` directives of a file, each with its line: ``include conf.d/*.conf (line 7)``."""
+    found: list[str] = []
+    words: list[Word] = []
+    for mark, word in tokens(text):
+        if mark == ";" and [each.value for each in words[:1]] == ["include"]:
+            found.append("%s (line %d)" % (" ".join(each.value for each in words), _line(text, words[0].start)))
+        words = [] if mark else [*words, word]
     return found
 
 
@@ -178,7 +195,11 @@ def without_servers(text: str, upstream: Upstream, addresses: list[str]) -> str:
     return _spliced(text, splices)
 
 
-def _tokens(text: str) -> Iterator[tuple[str, Word]]:
+def tokens(text: str) -> Iterator[tuple[str, Word]]:
+    """The words and marks of a configuration, one by one: a mark (``;``, ``{``, ``}``) and where it stands, or no mark and a word.
+
+    :raises Unclear: for a quote that has no end.
+    """
     at = 0
     while at < len(text):
         match = TOKEN.match(text, at)

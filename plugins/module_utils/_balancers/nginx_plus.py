@@ -9,7 +9,9 @@ Written after that documentation, and never run against an NGINX Plus.  What is 
   `health_checks`) stands elsewhere (``…/upstreams/NAME``).  A state is read from both, so that neither a failing check hides a
   drain nor a field that is left out does;
 * servers are written by an ID, and IDs change when the configuration is reloaded: what was written is told from the answer;
-* the documentation does not say how a drain is undone.  `drain` is written as false, and read back.
+* the documentation does not say how a drain is undone.  `drain` is written as false, and read back;
+* upstreams without a `zone`, and addresses in `proxy_pass` itself, are not shown.  A reload makes the zones anew: requests that the
+  workers from before it still have are counted nowhere.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from urllib.parse import quote
 from .._domain.counters import Counters
 from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
+from .._domain.pools import OtherPool
 from .base import Balancer
 from .declaration import Capabilities
 from .http_api import Answer, HttpApi
+from .nginx_pools import canonical, with_port
 
 VERSIONS = range(1, 10)  # of the API; the newest that the server has is used
 
@@ -40,6 +44,7 @@ class NginxPlus(Balancer):
     """See the module's own text."""
 
     provider = "nginx_plus"
+    in_flight_source = "`active` of each server; requests that began before NGINX's last reload are not in it"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         self.api = HttpApi.of("NGINX Plus's API", options)
@@ -62,6 +67,24 @@ class NginxPlus(Balancer):
 
     def members(self, pool: str) -> list[Member]:
         return [_member(*server) for server in self._servers(pool).values()]
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        http = self._upstreams("/http/upstreams")
+        if pool not in http:
+            raise self._unknown_pool(pool)
+        members: dict[str, list[str]] = {}
+        for peer in http.pop(pool):
+            members.setdefault(canonical(with_port(peer["server"])), []).append(peer["server"])
+        stream = self._upstreams("/stream/upstreams")
+        both = [(name, peers, "same address") for name, peers in http.items()]
+        both += [(f"stream upstream {name}", peers, "same address, in `stream`") for name, peers in stream.items()]
+        found = []
+        for name, peers, reason in both:
+            keys = [canonical(with_port(peer["server"])) for peer in peers]
+            common = dict.fromkeys(member for key in keys for member in members.get(key, ()))
+            if common:
+                found.append(OtherPool(name, tuple(common), reason))
+        return found
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         servers = self._servers(pool)
@@ -146,6 +169,19 @@ class NginxPlus(Balancer):
                 "Nothing was touched."
             )
         return {peer["server"]: (peer, configured.get(peer["id"], {})) for peer in peers}
+
+    def _upstreams(self, path: str) -> dict[str, list[dict[str, Any]]]:
+        """The servers of every upstream with a zone, by its name; of none where NGINX has no such block."""
+        answer = self._ask("GET", path)
+        if answer.status == 404:
+            return {}
+        told = self._json(answer, path)
+        groups = (
+            {str(name): _rows(group, "peers") for name, group in told.items()} if isinstance(told, dict) else {"": None}
+        )
+        if any(peers is None for peers in groups.values()):
+            raise self.api.stranger(f"GET {path}", repr(answer.text))
+        return {name: peers for name, peers in groups.items() if peers is not None}
 
     def _patch(self, pool: str, servers: Servers, name: str, body: dict[str, Any]) -> None:
         server = servers[name][0]
@@ -253,7 +289,7 @@ def _member(server: dict[str, Any], conf: dict[str, Any]) -> Member:
     down, drain = flags(server, conf)
     checks = server.get("health_checks")
     passed = checks.get("last_passed") if isinstance(checks, dict) else None
-    said, active = str(server.get("state")), server.get("active")
+    said, active, requests = str(server.get("state")), server.get("active"), server.get("requests")
     checked = isinstance(passed, bool) or said in SICK
     # While it drains its state says that alone, and its last check the rest.
     well = said == "up" or (said not in SICK and passed is True)
@@ -268,6 +304,8 @@ def _member(server: dict[str, Any], conf: dict[str, Any]) -> Member:
         last_check=" ".join([said, *([] if passed is None else [f"last check {'passed' if passed else 'failed'}"])])
         if checked
         else "",
+        tier=int(server.get("backup") is True or conf.get("backup") is True),
+        requests=requests if isinstance(requests, int) else None,
     )
 
 

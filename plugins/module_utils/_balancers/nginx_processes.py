@@ -11,7 +11,10 @@ fields are.  Measured on 1.22 and 1.31:
   does not block it is through with every reload that it was told;
 * a reload that failed leaves the same workers; one that took effect has started others, and has told the old ones to leave;
 * an old worker serves on until it gets to that order: it changes its title, and only then accepts no more. When it has nothing
-  under way it ends without sleeping in between, so one that sleeps is one that waits for its requests.
+  under way it ends without sleeping in between, so one that sleeps is one that waits for its requests;
+* when NGINX's program is replaced (SIGUSR2), the new master is a child of the old one, whose number is then in ``PID_FILE.oldbin``.
+  The old master's workers serve by the configuration that they have until that master is told to end, and no reload reaches them.
+  Workers whose master was killed go on as well.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import sys
 import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Iterator
+from typing import Dict, Iterator, Set, Tuple
 
 from .._domain.errors import Unreachable
 
@@ -51,6 +54,18 @@ class Worker:
 
     pid: int
     started: int
+
+
+@dataclass(frozen=True)
+class Old:
+    """A worker of an earlier master.
+
+    :param master: that master's number; 0 where it has ended.
+    :param does: what the worker does.
+    """
+
+    master: int
+    does: str
 
 
 class Master:
@@ -91,21 +106,39 @@ class Master:
         masks = re.findall(r"^(?:ShdPnd|SigPnd|SigBlk):\s+([0-9a-f]+)", status, re.MULTILINE)
         return bool(state) and len(masks) == 3 and not any(int(mask, 16) & HUP for mask in masks)
 
-    @staticmethod
-    def workers(pid: int) -> dict[Worker, str]:
+    def workers(self, pid: int) -> dict[Worker, str]:
         """Its workers, and what each of them does."""
-        found = {}
+        return self.all_workers(pid)[0]
+
+    def all_workers(self, pid: int) -> Tuple[Dict[Worker, str], Dict[Worker, Old]]:
+        """Its workers, and what each of them does; and those of earlier masters of the same NGINX."""
+        masters = self._earlier(pid)
+        program, _fields = _stat(str(pid))
+        own: Dict[Worker, str] = {}
+        old: Dict[Worker, Old] = {}
         for entry in os.listdir("/proc"):
-            fields = _stat(entry) if entry.isdigit() else []
-            if len(fields) < 20 or fields[1] != str(pid):
+            name, fields = _stat(entry) if entry.isdigit() else ("", [])
+            if len(fields) < 20 or entry == str(pid):
                 continue
-            title = _title(int(entry))  # none when it has ended, or is as good as that
-            if title.startswith(LEAVING):
-                asleep = _stat(entry)[:1] == ["S"]  # since it has that title
-                found[Worker(int(entry), int(fields[19]))] = WAITS if asleep else ENDS
-            elif title.startswith((WORKER, MASTER)):
-                found[Worker(int(entry), int(fields[19]))] = SERVES
-        return found
+            worker, parent = Worker(int(entry), int(fields[19])), int(fields[1])
+            if parent == pid or parent in masters:
+                does = _does(entry)
+                if does and parent == pid:
+                    own[worker] = does
+                elif does:
+                    old[worker] = Old(parent, does)
+            elif name == program and _is_orphan(pid, entry, parent):
+                old[worker] = Old(0, _does(entry) or ENDS)
+        return own, old
+
+    def _earlier(self, pid: int) -> Set[int]:
+        """The masters of the same NGINX that this one took over from, as far as they run."""
+        noted = _read(self.pid_file + ".oldbin").strip()
+        _name, fields = _stat(str(pid))
+        candidates = {noted, *fields[1:2]}
+        return {
+            int(one) for one in candidates if re.fullmatch("[0-9]{1,9}", one) and _title(int(one)).startswith(MASTER)
+        } - {pid}
 
 
 def started(worker: Worker) -> float:
@@ -164,9 +197,45 @@ class Log:
                         yield path, found.st_size
 
 
-def _stat(entry: str) -> list[str]:
-    """What is behind the name, which may hold spaces and parentheses: state, parent, ..."""
-    return _read("/proc/%s/stat" % entry).rpartition(")")[2].split()
+def _stat(entry: str) -> tuple[str, list[str]]:
+    """The program's name, and what is behind it, as it may hold spaces and parentheses: state, parent, ..."""
+    name, _parenthesis, rest = _read("/proc/%s/stat" % entry).rpartition(")")
+    return name.partition("(")[2], rest.split()
+
+
+def _does(entry: str) -> str:
+    """Tell if a worker serves, ends or waits; empty where the process is no worker, or has ended."""
+    title = _title(int(entry))
+    if title.startswith(LEAVING):
+        return WAITS if _stat(entry)[1][:1] == ["S"] else ENDS  # since it has that title
+    return SERVES if title.startswith((WORKER, MASTER)) else ""
+
+
+def _is_orphan(pid: int, entry: str, parent: int) -> bool:
+    """Whether this is a worker of an earlier master, which has ended, of the NGINX that process `pid` is the master of.
+
+    It has inherited listening sockets and log files from the same master as that one.  Where neither may be seen, it may be one.
+    """
+    if not _title(int(entry)).startswith(WORKER) or _title(parent).startswith(MASTER):
+        return False
+    ours, theirs = _open_files(pid), _open_files(int(entry))
+    return ours is None or theirs is None or bool(ours & theirs)
+
+
+def _open_files(pid: int) -> Set[Tuple[int, int]] | None:
+    """The sockets and regular files that a process has open; None where this user may not see that."""
+    found = set()
+    directory = "/proc/%d/fd" % pid
+    try:
+        entries = os.listdir(directory)
+    except OSError:
+        return None
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            each = os.stat(os.path.join(directory, entry))
+            if stat.S_ISREG(each.st_mode) or stat.S_ISSOCK(each.st_mode):
+                found.add((each.st_dev, each.st_ino))
+    return found
 
 
 def _title(pid: int) -> str:

@@ -20,11 +20,13 @@ class Ended:
     """How a program ended.
 
     :param said: its error output, else its output, shortened for messages.
+    :param raw: its output, byte for byte.
     """
 
     rc: int
     output: str
     said: str
+    raw: bytes = b""
 
 
 def run(words: list[str], timeout: float, stdin: str = "", where: str = "on the balancer's host") -> Ended:
@@ -57,7 +59,12 @@ def run(words: list[str], timeout: float, stdin: str = "", where: str = "on the 
         except (ProcessLookupError, PermissionError):
             process.kill()
         process.wait()
-        raise Unreachable("`%s` did not end within %g s." % (" ".join(words), timeout)) from None
+        raise Unreachable("`%s` did not end within %s." % (" ".join(words), seconds(timeout))) from None
     text, aside = output.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
     said = " ".join((aside.strip() or text.strip()).split())
-    return Ended(process.returncode, text, said if len(said) <= KEPT else "… " + said[-KEPT:])
+    return Ended(process.returncode, text, said if len(said) <= KEPT else "… " + said[-KEPT:], output)
+
+
+def seconds(number: float) -> str:
+    """A duration for messages, in tenths of a second: ``5 s`` for the 4.99244 s that are left of five."""
+    return "%g s" % (round(number, 1) or 0.1)

@@ -155,6 +155,39 @@ def test_a_write_that_has_no_effect_is_found_by_reading_back(plus):
             plus.balancer().apply(POOL, [Change("m1", "disabled")])
 
 
+def test_upstreams_of_stream_are_other_pools(make_nginx_plus, apps):
+    one, two = apps["m1"].port, apps["m2"].port
+    rig = make_nginx_plus(more={"stream": {"app": [f"127.0.0.1:{one}"], "b": ["127.0.0.1:1"]}}, other={"x": two})
+    found = [(other.name, other.members, other.reason) for other in rig.balancer().other_pools(POOL)]
+    assert found == [
+        ("app-admin", ("m2",), "same address"),
+        ("stream upstream app", ("m1",), "same address, in `stream`"),
+    ]
+    with pytest.raises(InvalidInput, match="has no pool 'nope'"):
+        rig.balancer().other_pools("nope")
+
+
+def test_backup_servers_are_a_later_tier_and_requests_are_counted(make_nginx_plus):
+    rig = make_nginx_plus(standby=("m2",))
+    rig.balancer().apply(POOL, [Change("m2", "disabled", 5)])
+    assert servers(rig)[rig.address("m2")]["backup"] is True
+    assert {name: (member.tier, member.requests) for name, member in rig.members().items()} == {
+        "m1": (0, 7),
+        "m2": (1, 7),
+        "m3": (0, 7),
+        "m4": (0, 7),
+    }
+
+
+@pytest.mark.parametrize("told", ["[]", "3", '{"app": 3}', '{"app": {"peers": {}}}', "{"])
+def test_upstreams_that_are_none(told):
+    def reply(asked):
+        return http(told if b"upstreams" in asked else "[9]")
+
+    with impostor(reply) as address, pytest.raises(Unreachable):
+        open_balancer({"provider": "nginx_plus", "timeout": 5, "url": f"http://{address}/api"}).other_pools("app")
+
+
 def test_members_come_and_go(make_nginx_plus, apps):
     rig = make_nginx_plus(members={name: apps[name].port for name in ("m1", "m2")})
     address = f"127.0.0.1:{apps['m3'].port}"

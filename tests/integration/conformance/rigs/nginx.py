@@ -18,6 +18,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -41,7 +42,7 @@ def _maker(binary: str) -> Maker:
     said = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True, timeout=60).stderr
     version = tuple(int(number) for number in said.split("/")[1].split()[0].split("."))
     can = replace(PROVIDERS["nginx"].capabilities, sticky_drain=version >= STICKY_SINCE)
-    return Maker(partial(NginxRig, binary, version), can)
+    return Maker(partial(NginxRig, binary, version), can, standby=True)
 
 
 class NginxRig(Rig):
@@ -49,6 +50,8 @@ class NginxRig(Rig):
 
     :param upstreams: what that file holds instead of the usual; ``{servers}`` in it are the usual lines.
     :param extra: more of the `http` block.
+    :param outside: more outside all blocks.
+    :param within: words in front of the command that starts it.
     """
 
     refusal = "Operation not permitted"
@@ -62,19 +65,22 @@ class NginxRig(Rig):
         settings: Settings,
         upstreams: str | None = None,
         extra: str = "",
+        outside: str = "",
+        within: tuple[str, ...] = (),
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         self.sticky, self.gentle = version >= STICKY_SINCE, version >= KEEPALIVE_MIN_TIMEOUT_SINCE
         self.file, self.log, self.pid_file = directory / "app.conf", directory / "error.log", directory / "nginx.pid"
         self.command = [binary, "-c", str(directory / "nginx.conf"), "-e", str(self.log)]
-        (self.port,) = free_ports(1)
+        self.port, self.other_port = free_ports(2)
         self.server = Server(directory / "nginx.log")
         self.file.write_text(self._upstreams() if upstreams is None else upstreams, encoding="utf-8")
-        self.configure(extra)
+        self.configure(extra, outside)
+        self.within = [word.format(here=directory) for word in within]
 
     def start(self) -> None:
-        self.server.start(self.command, self._answers)
+        self.server.start([*self.within, *self.command], self._answers)
 
     def _answers(self) -> bool:
         try:
@@ -125,9 +131,15 @@ class NginxRig(Rig):
     check_failed = check_passed
 
     def _upstreams(self) -> str:
-        servers = "\n".join(f"    server 127.0.0.1:{port} weight=100;" for port in self.settings.members.values())
-        return (
-            f"upstream {POOL} {{\n    {'sticky cookie SRV path=/' if self.sticky else 'hash $client'};\n{servers}\n}}\n"
+        servers = "\n".join(
+            f"    server 127.0.0.1:{port} weight=100{' backup' if name in self.settings.standby else ''};"
+            for name, port in self.settings.members.items()
+        )
+        # The method `hash` knows no backup servers.
+        binding = "sticky cookie SRV path=/;" if self.sticky else "" if self.settings.standby else "hash $client;"
+        second = "".join(f"    server 127.0.0.1:{port};\n" for port in self.settings.other.values())
+        return f"upstream {POOL} {{\n    {binding}\n{servers}\n}}\n" + (
+            f"upstream {OTHER_POOL} {{\n{second}}}\n" if second else ""
         )
 
     def reload(self) -> None:
@@ -139,14 +151,19 @@ class NginxRig(Rig):
         master = self.driver().master
         return {worker.pid for worker, does in master.workers(master.pid()).items() if does == SERVES}
 
-    def configure(self, extra: str = "") -> None:
-        """Write all but the upstreams."""
+    def configure(self, extra: str = "", outside: str = "") -> None:
+        """Write all but the upstreams.
+
+        :param extra: more of the `http` block.
+        :param outside: more outside all blocks.
+        """
         here = self.directory
         # A reload closes connections that are idle. A client that sends at that very moment finds its connection closed.
         # Either they are left open for a while, for one more request, or each is closed with its answer.
         kept = "keepalive_min_timeout 1s" if self.gentle else "keepalive_timeout 0"
         again = "error timeout" if self.settings.forgiving else "off"
         binding = "" if self.sticky else 'add_header Set-Cookie "$bind";'
+        other = f"server {{ listen 127.0.0.1:{self.other_port}; location / {{ proxy_pass http://{OTHER_POOL}; }} }}"
         (here / "nginx.conf").write_text(
             f"""
 daemon off;
@@ -174,8 +191,10 @@ http {{
             {binding}
         }}
     }}
+    {other if self.settings.other else ""}
     {extra}
 }}
+{outside}
 """,
             encoding="utf-8",
         )

@@ -15,6 +15,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Unreachable
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -29,7 +30,7 @@ LOGIN = {"username": "deploy", "password": "s3cr3t"}
 
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
-    return {"nginx_plus": Maker(NginxPlusRig, PROVIDERS["nginx_plus"].capabilities, traffic=False)}
+    return {"nginx_plus": Maker(NginxPlusRig, PROVIDERS["nginx_plus"].capabilities, traffic=False, standby=True)}
 
 
 class NginxPlusRig(Rig):
@@ -37,16 +38,27 @@ class NginxPlusRig(Rig):
 
     refusal = "it needs `api write=on;`"
 
-    def __init__(self, directory: Path, settings: Settings) -> None:
+    def __init__(self, directory: Path, settings: Settings, stream: dict[str, list[str]] | None = None) -> None:
+        """
+        :param stream: upstreams of the block `stream`, to their servers; None where there is no such block.
+        """
         super().__init__(directory, settings)
+        self.stream = stream
         directory.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.server = Server(directory / "stand-in.log")
 
     def start(self) -> None:
+        second = {OTHER_POOL: [f"127.0.0.1:{port}" for port in self.settings.other.values()]}
         told = {
-            "upstreams": {POOL: [self.address(name) for name in self.settings.members], "other": []},
+            "upstreams": {
+                POOL: [self.address(name) for name in self.settings.members],
+                "other": [],
+                **(second if self.settings.other else {}),
+            },
+            "backup": [self.address(name) for name in self.settings.standby],
+            **({} if self.stream is None else {"stream": self.stream}),
             "weight": 100,
             "checked": self.settings.checked,
             "login": ":".join(LOGIN.values()),

@@ -5,7 +5,8 @@
 
     python nginx_plus_stand_in.py PORT FILE
 
-FILE is JSON: ``{"upstreams": {NAME: [SERVER, …]}, "checked": true, "login": "user:password"}``.  ``/api`` may write, ``/look``
+FILE is JSON: ``{"upstreams": {NAME: [SERVER, …]}, "backup": [SERVER, …], "stream": {NAME: [SERVER, …]}, "checked": true,
+"login": "user:password"}``; without `stream` it answers as one that has no such block.  ``/api`` may write, ``/look``
 may not, as with and without ``api write=on``.  What is written is lost when it ends.  ``POST /reload`` is a reload: servers get
 new IDs, and what was written is lost too, as without a `state` file.
 """
@@ -57,7 +58,8 @@ class Upstreams:
         self.groups = {name: {} for name in self.config["upstreams"]}
         for name, addresses in self.config["upstreams"].items():
             for address in addresses:
-                self.add(name, {"server": address, "weight": self.config.get("weight", 1)})
+                server = self.add(name, {"server": address, "weight": self.config.get("weight", 1)})
+                server["backup"] = address in self.config.get("backup", ())
 
     def group(self, name: str) -> dict[int, dict[str, Any]]:
         """One group's servers by ID."""
@@ -156,6 +158,11 @@ class Api(BaseHTTPRequestHandler):
                 "version": "1.27.4", "build": "nginx-plus-r34", "address": "127.0.0.1", "generation": self.upstreams.generation,
                 "load_timestamp": moment(self.upstreams.loaded), "timestamp": moment(time.time()), "pid": 32212, "ppid": os.getpid(),
             }  # fmt: skip
+        if parts[1:] == ["stream", "upstreams"] and "stream" in self.upstreams.config:
+            stream = self.upstreams.config["stream"].items()
+            return 200, {
+                name: {"peers": [{"id": id_, "server": one} for id_, one in enumerate(all_)]} for name, all_ in stream
+            }
         if parts[1:3] != ["http", "upstreams"]:
             raise Failed(404, "PathNotFound", "path not found")
         return self._upstreams(parts[3:], query, data)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import nginx, nginx_processes
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import nginx, nginx_processes, programs
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.nginx_file import (
     Unclear,
     changed,
@@ -26,6 +27,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     DeployError,
     InvalidInput,
+    Refused,
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
@@ -364,7 +366,7 @@ def test_a_checker_that_is_not_nginx_is_not_asked_for_its_version(opened):
     ],
 )
 def test_addresses(written, address, place):
-    assert nginx._with_port(written) == address
+    assert nginx.with_port(written) == address
     assert nginx._place(written) == (place and (ip_address(place[0]), place[1]))
 
 
@@ -374,6 +376,33 @@ def test_addresses(written, address, place):
 def test_addresses_that_cannot_be_added(opened, name, address):
     with pytest.raises(InvalidInput, match="NGINX knows members by their addresses"):
         opened("upstream app {}").add("app", name, address)
+
+
+@pytest.mark.parametrize(("number", "said"), [(4.99244, "5 s"), (0.2, "0.2 s"), (0.003, "0.1 s"), (60, "60 s")])
+def test_durations_are_said_in_tenths(number, said):
+    assert programs.seconds(number) == said
+
+
+def test_one_server_is_in_a_later_tier():
+    assert [server.tier for server in app(PERSONS).servers] == [0, 0, 0, 1, 0]
+
+
+def test_the_word_of_nginx_s_own_check_is_the_last_one(opened):
+    driver = opened(test=["echo", "-t", "nginx", "-t"])  # such as `docker exec -t lb nginx -t`
+    assert driver._with("-T") == ["echo", "-t", "nginx", "-T"]
+
+
+def test_a_file_that_is_mounted_by_itself_is_named_as_such(opened, tmp_path, monkeypatch):
+    """As it is where the task runs within the container."""
+
+    def busy(_source, _target):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    driver = opened("upstream app { server a; }")
+    monkeypatch.setattr(os, "rename", busy)
+    with pytest.raises(Refused, match="it is a single file that is mounted there. Mount its directory.*is as it was"):
+        driver.file.write("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["app.conf"]
 
 
 def test_connections_are_counted_where_they_lead_to():
