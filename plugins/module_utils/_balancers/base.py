@@ -33,6 +33,8 @@ class Balancer(ABC):
         :param capabilities: what it can do: as declared, or less where this one is configured so.
         """
         self.name, self.endpoint, self.capabilities = name, endpoint, capabilities
+        #: the running balancer: the same for entries of its several files
+        self.instance = endpoint
 
     def lock_name(self) -> str:
         """Name of the lock that keeps writers apart: the same for every task, whatever it calls the balancer.

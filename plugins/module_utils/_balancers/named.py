@@ -25,6 +25,7 @@ class Named(Balancer):
         super().__init__(driver.name, driver.endpoint, driver.capabilities)
         self.driver = driver
         self.provider, self.pace, self.watchable = driver.provider, driver.pace, driver.watchable
+        self.instance = driver.instance
         self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
         self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
         if len(self._ours) < len(self._theirs):

@@ -77,6 +77,7 @@ class Nginx(Balancer):
         self.test, self.reload, self.timeout = options["test"], options["reload"], options["timeout"]
         self.master = Master(os.path.realpath(absolute("pid_file", options["pid_file"])))
         super().__init__(name, self.file.path, capabilities)
+        self.instance = f"nginx {self.master.pid_file}"
         self._config: Dump | None = None  # as NGINX last printed it
         self._asked = False  # whether it was asked for that, by a reader
         self._version = self._ask_version()

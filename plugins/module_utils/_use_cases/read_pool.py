@@ -48,7 +48,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
         return {
             "name": name,
             "provider": balancer.provider,
-            "endpoint": balancer.endpoint,
+            "endpoint": balancer.instance,
             "version": version,
             "capabilities": balancer.capabilities.as_dict(),
             "pool": pool,
