@@ -129,7 +129,7 @@ DECLARED = (
             ),
             "config": Option(
                 (
-                    "Paths of HAProxy's configuration, files or directories, where the module runs. It tells what the runtime API does not.",
+                    "Paths of HAProxy's configuration, files or directories where the module runs. It tells what the runtime API does not.",
                     "By default they are those on the command line of HAProxy's process, if it is on the same machine and can be read.",
                     "Without a configuration C(on-marked-down shutdown-sessions) counts as possible, and the time of checks is not known.",
                 ),
