@@ -106,15 +106,16 @@ def _address(state: Mapping[str, str], stat: Mapping[str, str], unix: str) -> st
 
 
 def _inherited(admin: int, state: Mapping[str, str], stat: Mapping[str, str]) -> str:
-    """Why it is out, where nobody wrote that to it."""
-    if admin & (FORCED_MAINTENANCE | FORCED_DRAIN):
+    """The reason why it is further out than was written to it."""
+    if effective_state(admin) == own_state(admin):
         return ""
-    if admin & (INHERITED_MAINTENANCE | INHERITED_DRAIN):
-        kind = "in maintenance" if admin & INHERITED_MAINTENANCE else "drained"
-        return f"{kind} with {stat['tracked']}, which it tracks"
+    if admin & INHERITED_MAINTENANCE:
+        return f"in maintenance with {stat['tracked']}, which it tracks"
     if admin & NO_ADDRESS:
         return f"in maintenance, because its name {state.get('srv_fqdn', '')} has no address"
-    return "in maintenance, because its host name was changed" if admin & OTHER_HOST else ""
+    if admin & OTHER_HOST:
+        return "in maintenance, because its host name was changed"
+    return f"drained with {stat['tracked']}, which it tracks"
 
 
 def _agent(state: Mapping[str, str], stat: Mapping[str, str]) -> str:

@@ -106,7 +106,8 @@ def test_whether_weights_are_fixed(text, expected):
         ),
         ("backend app\n  server m1 192.0.2.1:80 check", (6, "inter 2s, rise 2")),
         (
-            "defaults\n  timeout check 1s\nbackend app\n  default-server inter 10s fastinter 500 downinter 20s rise 3\n  server m1 192.0.2.1:80 check",
+            "defaults\n  timeout check 1s\n  default-server inter 10s fastinter 500 downinter 20s rise 3\n"
+            "backend app\n  server m1 192.0.2.1:80 check",
             (22, "inter 10s, fastinter 0.5s, downinter 20s, rise 3"),
         ),
         (
@@ -118,7 +119,8 @@ def test_whether_weights_are_fixed(text, expected):
             (19, "inter 9s, rise 2"),
         ),
         (
-            "defaults\n  timeout check 1s\nbackend web\n  server w 192.0.2.1:80 check inter 9s\nbackend app\n  server m1 192.0.2.1:80 track web/w",
+            "defaults\n  timeout check 1s\nbackend web\n  server w 192.0.2.1:80 check inter 9s\n"
+            "backend app\n  server m1 192.0.2.1:80 track web/w",
             (19, "inter 9s, rise 2"),
         ),
         ("backend app\n  server m1 192.0.2.1:80", None),

@@ -164,7 +164,10 @@ def test_what_was_written_is_told_from_what_is_inherited(admin, state, own):
         (0x02, "in maintenance with web/a1, which it tracks; L7OK 200 OK"),
         (0x10, "drained with web/a1, which it tracks; L7OK 200 OK"),
         (0x20, "in maintenance, because its name app.example has no address; L7OK 200 OK"),
+        (0x40, "in maintenance, because its host name was changed; L7OK 200 OK"),
+        (0x0A, "in maintenance with web/a1, which it tracks; L7OK 200 OK"),
         (0x03, "L7OK 200 OK"),
+        (0x18, "L7OK 200 OK"),
     ],
 )
 def test_who_is_out_by_inheritance_is_told_why(admin, words):
