@@ -37,7 +37,7 @@ from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets,
 from .haproxy_files import Configuration, Running
 from .haproxy_member import AGENT, STAT_COLUMNS, agent_is, as_member, own_state, tiers
 from .haproxy_orders import Now, agent_leaves, orders
-from .haproxy_pools import Listed, comparable, others
+from .haproxy_pools import Listed, comparable, going_with, others
 
 HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,20}")
@@ -193,19 +193,15 @@ class HAProxy(Balancer):
 
     def other_pools(self, pool: str) -> list[OtherPool]:
         self._states(pool)  # whether there is such a pool
-        command = f"show stat -1 {SERVERS} -1"
-        states, stats = self.api.ask("show servers state", command)
+        rows = {(row["pxname"], row["svname"]): row for row in self._all_stats()}
+        (states,) = self.api.ask("show servers state")
         if not states.startswith("1\n# be_id "):
             raise self.api.stranger("show servers state", states)
-        try:
-            rows = {(row["pxname"], row["svname"]): row for row in _stat_rows(stats, STAT_COLUMNS)}
-            servers = []
-            for state in _state_rows(states):
-                name = state["be_name"], state["srv_name"]
-                if name in rows:  # else its backend is disabled, and carries nothing
-                    servers.append(Listed(*name, self._place(state, rows[name]), rows[name].get("tracked", "")))
-        except (KeyError, csv.Error):
-            raise self.api.stranger(command, stats) from None
+        servers = []
+        for state in _state_rows(states):
+            name = state.get("be_name", ""), state.get("srv_name", "")
+            if name in rows:  # else its backend is disabled, and carries nothing
+                servers.append(Listed(*name, self._place(state, rows[name]), rows[name].get("tracked", "")))
         return others(pool, servers)
 
     def timing(self, pool: str) -> Timing:
@@ -269,6 +265,18 @@ class HAProxy(Balancer):
         (stats,) = self.api.ask(command)
         return self._by_name(states, command, stats, columns)
 
+    def _all_stats(self) -> list[dict[str, str]]:
+        """The statistics of the servers of all backends."""
+        command = f"show stat -1 {SERVERS} -1"
+        (stats,) = self.api.ask(command)
+        try:
+            rows = list(_stat_rows(stats, STAT_COLUMNS))
+        except csv.Error:
+            rows = [{}]
+        if not all("pxname" in row and "svname" in row for row in rows):
+            raise self.api.stranger(command, stats)
+        return rows
+
     def _by_name(
         self, states: list[dict[str, str]], command: str, stats: str, columns: frozenset[str]
     ) -> dict[str, dict[str, str]]:
@@ -303,6 +311,16 @@ class HAProxy(Balancer):
         algorithm = stats.pop("", {}).get("algo", "")
         return states, stats, algorithm
 
+    def _busy(self, pool: str) -> set[str]:
+        """The servers that have sessions at this moment, or are tracked by one that has."""
+        servers, sessions = [], []
+        for row in self._all_stats():
+            servers.append(Listed(row["pxname"], row["svname"], None, row.get("tracked", "")))
+            if row.get("scur") not in ("", "0"):
+                sessions.append((row["pxname"], row["svname"]))
+        with_ours = going_with(pool, servers)
+        return {name for place in sessions for name in with_ours[place]}
+
     def _unfitting(self, pool: str) -> Unreachable:
         return Unreachable(
             f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
@@ -322,7 +340,6 @@ class HAProxy(Balancer):
             now[name] = Now(
                 own=own_state(int(state["srv_admin_state"])),
                 tracks=bool(stats[name]["tracked"]),
-                busy=int(stats[name]["scur"] or 0) > 0,
                 has_agent=has_agent,
                 agent_on=agent_on,
                 left_at=before[name].left_at if name in before else "",
@@ -384,12 +401,11 @@ class HAProxy(Balancer):
         if distrust or known is None or any(now.has_agent for now in known.values()):
             self.members(pool)
         now = self._now[pool]
-        busy = distrust and any(now[change.name].busy for change in changes if change.name in now)
-        gentle = busy and self.drains_first(pool)
+        busy = self._busy(pool) if distrust and self.drains_first(pool) else ()
         commands = []
         for change in changes:
-            seen = now.get(change.name, Now())
-            commands.append(orders(f"{pool}/{change.name}", change, seen, distrust, gentle))
+            seen = replace(now.get(change.name, Now()), spared=change.name in busy)
+            commands.append(orders(f"{pool}/{change.name}", change, seen, distrust))
             if agent_leaves(change, seen):
                 now[change.name] = replace(seen, left_at=seen.left_at or seen.own)
             if change.weight is not None:

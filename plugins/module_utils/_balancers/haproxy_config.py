@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 SECTIONS = frozenset(
     "global defaults frontend backend listen userlist peers resolvers mailers cache program ring http-errors fcgi-app crt-store "
@@ -32,6 +32,7 @@ VALUED = frozenset(
 HASHING = frozenset("source uri url_param hdr rdp-cookie hash".split())
 QUOTED = re.compile(r"[\"'\\]")
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_CHAIN = 16  # of servers that track each other
 INTER, RISE = 2.0, 2  # of a check whose line names none
 
 
@@ -82,13 +83,34 @@ class Config:
     spread: int = 0
 
     def shuts_sessions(self, pool: str, names: Iterable[str]) -> bool | None:
-        """Whether a member that is marked down has its sessions shut; None where that is not known of each of them."""
+        """Whether a member that is marked down has its sessions shut, or one that tracks it; None where that is not known of each."""
         section = self.pools.get(pool)
         servers = [section.servers.get(name) if section else None for name in names]
+        servers += self._trackers(pool)
         if any(server and server.words.get("on-marked-down") == "shutdown-sessions" for server in servers):
             return True
         known = self.certain and all(server is not None and server.certain for server in servers)
         return False if known else None
+
+    def _trackers(self, pool: str) -> Iterator[Server]:
+        """The servers that go down with those of a pool, in any other."""
+        for name, section in self.pools.items():
+            for server in section.servers.values() if name != pool else ():
+                if any(place == pool for place, _tracked in self._chain(name, server)):
+                    yield server
+
+    def _chain(self, pool: str, server: Server) -> Iterator[Tuple[str, Server]]:
+        """The pool and server that it tracks, and those that this one does; it ends where a check is, or a server is missing."""
+        for _hop in range(LONGEST_CHAIN):
+            if "track" not in server.words:
+                return
+            first, slash, second = server.words["track"].partition("/")
+            pool, name = (first, second) if slash else (pool, first)
+            section = self.pools.get(pool)
+            if section is None or name not in section.servers:
+                return
+            server = section.servers[name]
+            yield pool, server
 
     def all_backups(self, pool: str) -> bool | None:
         """Whether all backup servers of the pool serve at the same time; None where that is not known."""
@@ -124,22 +146,16 @@ class Config:
             return None
         slowest: Tuple[float, str] | None = None
         for server in section.servers.values():
-            found = self._check_time(section, server)
+            found = self._check_time(pool, section, server)
             if found and (slowest is None or found[0] > slowest[0]):
                 slowest = found
         return (slowest[0], f"{slowest[1]} in {self.where}") if slowest else None
 
-    def _check_time(self, section: Section, server: Server) -> Tuple[float, str] | None:
-        for _hop in range(16):  # a chain of tracked servers ends where the check is
-            if "track" not in server.words:
-                break
-            pool, slash, name = server.words["track"].partition("/")
-            tracked = self.pools.get(pool) if slash else section
-            if tracked is None or (name or pool) not in tracked.servers:
-                return None
-            section, server = tracked, tracked.servers[name or pool]
+    def _check_time(self, own: str, section: Section, server: Server) -> Tuple[float, str] | None:
+        for pool, tracked in self._chain(own, server):
+            section, server = self.pools[pool], tracked
         words = server.words
-        if "check" not in words or not server.certain:
+        if "check" not in words or "track" in words or not server.certain:
             return None
         inter = seconds(words.get("inter", "")) or INTER
         fast, down = seconds(words.get("fastinter", "")) or inter, seconds(words.get("downinter", "")) or inter

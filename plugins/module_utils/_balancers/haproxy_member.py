@@ -57,7 +57,7 @@ def as_member(
         weight=int(state["srv_uweight"]),
         weight_by=weight_by,
         health=health,
-        in_flight=int(stat["scur"] or 0) + int(stat["qcur"] or 0),
+        in_flight=int(stat["scur"]) + int(stat["qcur"] or 0) if stat["scur"] else None,
         checked=checked,
         last_check="; ".join(filter(None, (_inherited(admin, state, stat), _agent(state, stat), _check(stat)))),
         check_progress=_progress(stat) if health == DOWN else None,

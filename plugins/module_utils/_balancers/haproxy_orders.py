@@ -18,7 +18,7 @@ class Now:
 
     :param own: the state that was written to it.
     :param tracks: whether it tracks another server, and so has no check of its own.
-    :param busy: whether it has sessions.
+    :param spared: whether it must not be marked down, because that would end sessions that it has.
     :param has_agent: whether an agent is configured.
     :param agent_on: whether that agent is switched on.
     :param left_at: the state that was written to it when this task switched its agent off; empty where it did not.
@@ -27,26 +27,25 @@ class Now:
 
     own: str = ENABLED
     tracks: bool = False
-    busy: bool = False
+    spared: bool = False
     has_agent: bool = False
     agent_on: bool = False
     left_at: str = ""
     weight_by: str = ""
 
 
-def orders(server: str, change: Change, now: Now, distrust: bool = False, gentle: bool = False) -> list[str]:
+def orders(server: str, change: Change, now: Now, distrust: bool = False) -> list[str]:
     """The commands, in their order.
 
     A member that leaves does so before its weight changes, one that returns after it.
 
     :param server: ``backend/server``.
     :param distrust: the result of its check is to be a new one.
-    :param gentle: to mark it down would end its sessions, or may.
     """
     weighs = change.weight is not None and not now.weight_by
     weight = [f"set server {server} weight {change.weight}"] if weighs else []
     state = [] if change.state is None else [f"set server {server} state {WRITTEN_STATE[change.state]}"]
-    if distrust and not now.tracks and not (gentle and now.busy):
+    if distrust and not now.spared and not now.tracks:
         # Of the ways to make a result fresh this is the only one that holds for every `fall` and needs no second
         # state change. Leaving maintenance resets it, so it comes after that, in the same line.
         state.append(f"set server {server} health down")

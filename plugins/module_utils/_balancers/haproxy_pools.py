@@ -76,6 +76,17 @@ def others(pool: str, servers: Iterable[Listed]) -> List[OtherPool]:
     return [_other(name, reasons, ours) for name, reasons in found.items() if reasons]
 
 
+def going_with(pool: str, servers: Iterable[Listed]) -> Dict[Place, Set[str]]:
+    """The servers of any backend that go up and down with those of `pool`, and with which: themselves, and those that track them."""
+    known = list(servers)
+    tracks = {(server.pool, server.name): _place(server.tracked) for server in known if server.tracked}
+    found: Dict[Place, Set[str]] = {}
+    for server in known:
+        here = (server.pool, server.name)
+        found[here] = {name for theirs, name in (here, *_chain(here, tracks)) if theirs == pool}
+    return found
+
+
 def _place(text: str) -> Place:
     # A colon or a dot may be in a name, a slash may not.
     pool, _slash, name = text.partition("/")

@@ -68,6 +68,21 @@ def test_a_fresh_check_cuts_no_request_of_a_bound_client(make_haproxy, apps, kno
     assert held.ended().result == "m1"
 
 
+def test_a_fresh_check_cuts_no_request_of_a_server_that_tracks_it(make_haproxy, apps):
+    rig = make_haproxy(
+        other={"m1": apps["m1"].port},
+        more={"other_options": f"track {POOL}/{{name}} on-marked-down shutdown-sessions"},
+    )
+    assert rig.driver().drains_first(POOL)
+    client = bound_to(rig.other_port, "m1")
+    set_pool(rig.entry(), ["m1"], state="drained")
+    held = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    set_pool(rig.entry(), ["m1"], state="enabled")
+    apps["m1"].gate.set()
+    assert held.ended().result == "m1"
+
+
 def test_who_is_idle_gets_a_fresh_check_all_the_same(make_haproxy):
     rig = make_haproxy(more=SHUTS, rise=1000, wait=False)
     members = {m.name: m for m in rig.driver().apply(POOL, [Change("m1", "drained")], distrust=True)}

@@ -28,7 +28,10 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = PROVIDERS["haproxy"].capabilities
-    return {f"haproxy-{label}": Maker(partial(HAProxyRig, path), can, standby=True) for label, path in found("haproxy").items()}
+    return {
+        f"haproxy-{label}": Maker(partial(HAProxyRig, path), can, standby=True)
+        for label, path in found("haproxy").items()
+    }
 
 
 class HAProxyRig(Rig):
@@ -37,6 +40,7 @@ class HAProxyRig(Rig):
     :param server_options: more words for a member's server line.
     :param extra: more sections for the configuration.
     :param defaults: one more line for its section `defaults`.
+    :param other_options: the words for a server of the second pool, ``{name}`` being the member's.
     """
 
     refusal = "Permission denied.*level admin"
@@ -49,12 +53,14 @@ class HAProxyRig(Rig):
         server_options: dict[str, str] | None = None,
         extra: str = "",
         defaults: str = "",
+        other_options: str = "",
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         # Measured: 3.0 misses some of the answers that break off, earlier ones none.
         self.counts_cut = "some" if binary.endswith("haproxy-3.0") else "all"
         self.binary, self.server_options, self.extra, self.defaults = binary, server_options or {}, extra, defaults
+        self.other_options = other_options
         self.socket, self.operator_socket = directory / "admin.sock", directory / "operator.sock"
         # Inherited, so that no other process can take the ports between their choice and their use.
         self._front, self._api, self._other = (socket.create_server(("127.0.0.1", 0)) for _each in range(3))
@@ -131,12 +137,17 @@ class HAProxyRig(Rig):
             f"{' backup' if name in settings.standby else ''}"
             for name, port in settings.members.items()
         )
-        others = "\n".join(f"    server {name} 127.0.0.1:{port} {check}" for name, port in settings.other.items())
+        words = self.other_options or check
+        others = "\n".join(
+            f"    server {name} 127.0.0.1:{port} cookie {name} {words.format(name=name)}"
+            for name, port in settings.other.items()
+        )
         other = f"""
 frontend {OTHER_POOL}
     bind fd@{self._other.fileno()}
     default_backend {OTHER_POOL}
 backend {OTHER_POOL}
+    cookie SRV insert indirect nocache
 {others}
 """
         kind = "retries 3\n    option redispatch 1" if settings.forgiving else "retries 0\n    no option redispatch"

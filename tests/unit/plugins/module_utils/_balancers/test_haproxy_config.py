@@ -41,6 +41,18 @@ def shuts(text, *names):
         (f"backend other\n  server m1 192.0.2.1:80 {SHUTS}\nbackend app\n  server m1 192.0.2.1:80", False),
         (f"backend app\n  server-template m 3 app.example:80 {SHUTS}", True),
         ("backend app\n  server-template m 1-3 app.example:80 check", False),
+        # Who tracks it is marked down with it.
+        (f"backend app\n  server m1 192.0.2.1:80\nbackend api\n  server x 192.0.2.1:80 track app/m1 {SHUTS}", True),
+        (
+            "backend app\n  server m1 192.0.2.1:80\nbackend api\n  server x 192.0.2.1:80 track app/m1\n"
+            f"backend more\n  server y 192.0.2.1:80 track api/x {SHUTS}",
+            True,
+        ),
+        (
+            "backend app\n  server m1 192.0.2.1:80 track base/b\nbackend base\n  server b 192.0.2.1:80\n"
+            f"backend api\n  server x 192.0.2.1:80 track base/b {SHUTS}",
+            False,
+        ),
         ("backend app\n  server m2 192.0.2.1:80", None),  # a member that was added at run time
         ("backend other\n  server m1 192.0.2.1:80", None),
         ('backend app\n  server m1 192.0.2.1:80 check "${MORE}"', None),

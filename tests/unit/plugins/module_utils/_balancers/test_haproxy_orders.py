@@ -13,11 +13,9 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.membe
 IN, OUT = Now("enabled", has_agent=True, agent_on=True), Now("disabled", has_agent=True)
 
 
-def commands(change, now=None, distrust=False, gentle=False):
+def commands(change, now=None, distrust=False):
     """What is said of the server, without its name."""
-    return [
-        order.replace("set server app/m1 ", "") for order in orders("app/m1", change, now or Now(), distrust, gentle)
-    ]
+    return [order.replace("set server app/m1 ", "") for order in orders("app/m1", change, now or Now(), distrust)]
 
 
 def test_who_leaves_does_so_before_its_weight_changes_and_who_returns_after():
@@ -31,17 +29,9 @@ def test_who_leaves_maintenance_distrusted_is_held_down_in_the_same_line():
     assert commands(Change("m1", "drained", 5), distrust=True) == ["weight 5", "state drain", "health down"]
 
 
-@pytest.mark.parametrize(
-    ("now", "gentle", "marked"),
-    [
-        (Now(tracks=True), False, False),  # it has no check of its own that could bring it up
-        (Now(busy=True), False, True),
-        (Now(busy=True), True, False),
-        (Now(busy=False), True, True),
-    ],
-)
-def test_who_has_requests_that_this_would_end_is_not_marked_down(now, gentle, marked):
-    assert ("health down" in commands(Change("m1", "drained"), now, distrust=True, gentle=gentle)) is marked
+def test_who_would_lose_its_sessions_is_not_marked_down_nor_who_has_no_check_of_its_own():
+    for now in (Now(tracks=True), Now(spared=True)):
+        assert commands(Change("m1", "drained"), now, distrust=True) == ["state drain"]
 
 
 def test_an_agent_leaves_before_its_member_and_returns_after_it():

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.haproxy_pools import (
     Listed,
     comparable,
+    going_with,
     others,
 )
 
@@ -86,4 +87,19 @@ def test_a_thousand_members_in_four_pools():
         "b": 1000,
         "c": 1000,
         "d": 1000,
+    }
+
+
+def test_who_goes_up_and_down_with_the_servers_of_a_pool():
+    servers = [
+        Listed("checks", "c1", None),
+        Listed("web", "a1", None, "checks/c1"),
+        Listed("api", "x", None, "web/a1"),
+        Listed("more", "y", None, "api/x"),
+    ]
+    assert going_with("web", servers) == {
+        ("checks", "c1"): set(),
+        ("web", "a1"): {"a1"},
+        ("api", "x"): {"a1"},
+        ("more", "y"): {"a1"},
     }
