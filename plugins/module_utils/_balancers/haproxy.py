@@ -35,8 +35,8 @@ from .declaration import Capabilities
 from .haproxy_config import HASHING, Config
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 from .haproxy_files import Configuration, Running
-from .haproxy_member import AGENT, STAT_COLUMNS, agent_is, as_member, own_state, tiers
-from .haproxy_orders import Now, agent_leaves, orders
+from .haproxy_member import STAT_COLUMNS, as_member, tiers
+from .haproxy_memory import Memory
 from .haproxy_pools import Listed, comparable, going_with, others
 
 HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
@@ -142,6 +142,7 @@ class HAProxy(Balancer):
     """See the module's own text."""
 
     provider = "haproxy"
+    in_flight_source = "`scur` and `qcur` of `show stat`, of the process that answers"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         path, address = options["socket"], options["address"]
@@ -160,10 +161,7 @@ class HAProxy(Balancer):
         self.api = RuntimeApi(path, address, options["timeout"])
         self.on_marked_down = options["on_marked_down"]
         self.configuration = Configuration(options["config"], not address or _is_loopback(address))
-        # The servers of each pool as last read, and of them those whose weight has changed though nobody wrote it.
-        self._now: dict[str, dict[str, Now]] = {}
-        self._weights: dict[str, dict[str, int]] = {}
-        self._moved: set[tuple[str, str]] = set()
+        self._known: dict[str, Memory] = {}  # by pool
 
     def version(self) -> str:
         (info,) = self.api.ask("show info")
@@ -182,10 +180,10 @@ class HAProxy(Balancer):
             self._narrow(pool, algorithm)
             tier = tiers(stats.values(), self._all_backups(pool, stats))
             unix = {name: self._unix(pool, name) for name, row in stats.items() if row.get("addr") == "unix"}
-            self._note(pool, states, stats)
-            now = self._now[pool]
+            memory = self._known.setdefault(pool, Memory())
+            memory.note(states, stats)
             return [
-                as_member(row, stats[name], tier[name], unix.get(name, ""), now[name].weight_by)
+                as_member(row, stats[name], tier[name], unix.get(name, ""), memory.servers[name].weight_by)
                 for name, row in ((row["srv_name"], row) for row in states)
             ]
         except (KeyError, ValueError):
@@ -215,9 +213,9 @@ class HAProxy(Balancer):
         config = self._config()
         if config is None:
             return True
-        if pool not in self._now:
+        if pool not in self._known:
             self.members(pool)
-        return config.shuts_sessions(pool, self._now[pool]) is not False
+        return config.shuts_sessions(pool, self._known[pool].servers) is not False
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, SERVERS)
@@ -327,26 +325,6 @@ class HAProxy(Balancer):
             "Is it being reloaded? Run the task again."
         )
 
-    def _note(self, pool: str, states: list[dict[str, str]], stats: dict[str, dict[str, str]]) -> None:
-        """Remember how each server is now, for the next write, and which weights change by themselves."""
-        before, last = self._now.get(pool, {}), self._weights.get(pool, {})
-        now, self._weights[pool] = {}, {}
-        for state in states:
-            name = state["srv_name"]
-            has_agent, agent_on = agent_is(state)
-            weight = self._weights[pool][name] = int(state["srv_uweight"])
-            if agent_on and last.get(name, weight) != weight:
-                self._moved.add((pool, name))
-            now[name] = Now(
-                own=own_state(int(state["srv_admin_state"])),
-                tracks=bool(stats[name]["tracked"]),
-                has_agent=has_agent,
-                agent_on=agent_on,
-                left_at=before[name].left_at if name in before else "",
-                weight_by=AGENT if agent_on and (pool, name) in self._moved else "",
-            )
-        self._now[pool] = now
-
     def _narrow(self, pool: str, algorithm: str) -> None:
         """A pool with a static algorithm has no weights to speak of: 0 and 100 % alone."""
         fixed = algorithm == "static-rr"
@@ -397,20 +375,10 @@ class HAProxy(Balancer):
 
     def _orders(self, pool: str, changes: list[Change], distrust: bool) -> list[list[str]]:
         """The commands for each change, by how the servers are at this moment."""
-        known = self._now.get(pool)
-        if distrust or known is None or any(now.has_agent for now in known.values()):
+        if distrust or pool not in self._known or self._known[pool].has_agents:
             self.members(pool)
-        now = self._now[pool]
-        busy = self._busy(pool) if distrust and self.drains_first(pool) else ()
-        commands = []
-        for change in changes:
-            seen = replace(now.get(change.name, Now()), spared=change.name in busy)
-            commands.append(orders(f"{pool}/{change.name}", change, seen, distrust))
-            if agent_leaves(change, seen):
-                now[change.name] = replace(seen, left_at=seen.left_at or seen.own)
-            if change.weight is not None:
-                self._weights[pool][change.name] = change.weight
-        return commands
+        busy = self._busy(pool) if distrust and self.drains_first(pool) else set()
+        return self._known[pool].orders(pool, changes, busy, distrust)
 
     def cut(self, pool: str, names: list[str]) -> None:
         for name in (pool, *names):
