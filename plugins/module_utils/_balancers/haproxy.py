@@ -47,6 +47,7 @@ IDLE_CONNECTIONS = 30.0  # seconds that connections kept open to an idle member 
 LINE = 6000
 BACKEND, SERVERS = 2, 4  # the types of `show stat` that list the backend and the servers alone
 BACKEND_ROW = "1"  # its column `type` in the row of a backend
+ANYWHERE = frozenset("pxname svname tracked addr scur".split())  # of these, those of the servers of all backends
 COUNTERS = COLUMNS | {"pxname", "svname", "mode"}
 
 
@@ -268,7 +269,7 @@ class HAProxy(Balancer):
         command = f"show stat -1 {SERVERS} -1"
         (stats,) = self.api.ask(command)
         try:
-            rows = list(_stat_rows(stats, STAT_COLUMNS))
+            rows = list(_stat_rows(stats, ANYWHERE))
         except csv.Error:
             rows = [{}]
         if not all("pxname" in row and "svname" in row for row in rows):

@@ -96,7 +96,7 @@ class Config:
         """The servers that go down with those of a pool, in any other."""
         for name, section in self.pools.items():
             for server in section.servers.values() if name != pool else ():
-                if any(place == pool for place, _tracked in self._chain(name, server)):
+                if "track" in server.words and any(place == pool for place, _tracked in self._chain(name, server)):
                     yield server
 
     def _chain(self, pool: str, server: Server) -> Iterator[Tuple[str, Server]]:

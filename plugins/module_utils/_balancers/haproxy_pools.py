@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
@@ -28,6 +29,7 @@ class Listed:
     tracked: str = ""
 
 
+@lru_cache(maxsize=8192)  # the same servers stand in several backends
 def comparable(host: str, port: str) -> str | None:
     """An address in the one form that can be compared; None for a server without one.
 
