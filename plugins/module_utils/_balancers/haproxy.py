@@ -143,7 +143,6 @@ class HAProxy(Balancer):
     """See the module's own text."""
 
     provider = "haproxy"
-    in_flight_source = "`scur` and `qcur` of `show stat`, of the process that answers"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         path, address = options["socket"], options["address"]
@@ -180,11 +179,11 @@ class HAProxy(Balancer):
         try:
             self._narrow(pool, algorithm)
             tier = tiers(stats.values(), self._all_backups(pool, stats))
-            unix = {name: self._unix(pool, name) for name, row in stats.items() if row.get("addr") == "unix"}
+            unix = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
             memory = self._known.setdefault(pool, Memory())
             memory.note(states, stats)
             return [
-                as_member(row, stats[name], tier[name], unix.get(name, ""), memory.servers[name].weight_by)
+                as_member(row, stats[name], tier[name], unix.get((pool, name), ""), memory.servers[name].weight_by)
                 for name, row in ((row["srv_name"], row) for row in states)
             ]
         except (KeyError, ValueError):
@@ -196,11 +195,13 @@ class HAProxy(Balancer):
         (states,) = self.api.ask("show servers state")
         if not states.startswith("1\n# be_id "):
             raise self.api.stranger("show servers state", states)
+        unix = self._unix(name for name, row in rows.items() if row.get("addr") == "unix")
         servers = []
         for state in _state_rows(states):
             name = state.get("be_name", ""), state.get("srv_name", "")
             if name in rows:  # else its backend is disabled, and carries nothing
-                servers.append(Listed(*name, self._place(state, rows[name]), rows[name].get("tracked", "")))
+                address = unix.get(name) or comparable(state.get("srv_addr", ""), state.get("srv_port", ""))
+                servers.append(Listed(*name, address, rows[name].get("tracked", "")))
         return others(pool, servers)
 
     def timing(self, pool: str) -> Timing:
@@ -295,11 +296,13 @@ class HAProxy(Balancer):
         stats = self._stats(states, STAT_COLUMNS, BACKEND | SERVERS)
         if not _fit(states, stats):
             # Another process may have answered the second command. Ask again for both, in one connection.
-            table, command = f"show servers state {pool}", _stat_command(states, BACKEND | SERVERS)
+            number, command = states[0]["be_id"], _stat_command(states, BACKEND | SERVERS)
+            table = f"show servers state {pool}"
             first, second = self.api.ask(table, command)
             states = self._state_rows(pool, table, first)
-            stats = self._by_name(states, command, second, STAT_COLUMNS) if states else {}
-            if states and not stats:
+            same = bool(states) and states[0]["be_id"] == number
+            stats = self._by_name(states, command, second, STAT_COLUMNS) if same else {}
+            if same and not stats:
                 raise Refused(
                     f"Balancer {self.name}: HAProxy at {self.api.label} lists the servers of pool {pool!r} and no statistics of it, so the "
                     "backend has the word `disabled` in its section and carries no traffic. Remove the word and reload HAProxy, or name "
@@ -340,16 +343,11 @@ class HAProxy(Balancer):
         config = self._config()
         return bool(config and config.all_backups(pool))
 
-    def _unix(self, pool: str, name: str) -> str:
-        """The address of a server at a unix socket, where the configuration tells it."""
-        config = self._config()
-        return re.sub(r"^unix@", "", config.address(pool, name)) if config else ""
-
-    def _place(self, state: dict[str, str], stat: dict[str, str]) -> str | None:
-        """The address of a server, to be compared."""
-        if stat.get("addr") == "unix":
-            return self._unix(state["be_name"], state["srv_name"]) or None
-        return comparable(state["srv_addr"], state["srv_port"])
+    def _unix(self, servers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The addresses of servers at unix sockets, by backend and server, where the configuration tells them."""
+        servers = list(servers)
+        config = self._config() if servers else None
+        return {name: re.sub(r"^unix@", "", config.address(*name)) for name in servers} if config else {}
 
     def _config(self) -> Config | None:
         (info,) = self.api.ask("show info")

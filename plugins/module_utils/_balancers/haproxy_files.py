@@ -18,7 +18,7 @@ from typing import Iterable, Iterator, List, Sequence, Tuple
 from .._processes import look
 from .haproxy_config import Config, parse
 
-LOADING = 60.0  # seconds that HAProxy may need between its start and the birth of its worker
+LOADING = 300.0  # seconds that HAProxy may need between its start and the birth of its worker
 SLACK = 1.0  # seconds: HAProxy tells its age in whole ones
 
 
