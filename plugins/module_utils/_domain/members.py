@@ -127,7 +127,7 @@ def absent(name: str, address: str = "") -> Member:
 
 
 def undo(member: Member, weighed: bool = True) -> Change:
-    """The change that brings a member back to how it was seen.
+    """The change that brings back what was written to a member: what it inherits comes and goes by itself.
 
     :param weighed: whether its balancer knows weights.
     """
