@@ -69,6 +69,10 @@ class Balancer(ABC):
         """Whether to write `disabled` ends the requests that a member has under way, so that it is drained until it is idle first."""
         return False
 
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        """Words of this balancer's own about members that are still busy at the deadline; empty where there are none."""
+        return ""
+
     @abstractmethod
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         """Write `changes` as atomically as the balancer can, read the pool back and return it.
