@@ -143,8 +143,9 @@ DECLARED = (
             "counters": "in HTTP mode",
             "served": "in HTTP mode",
             "weight_range": "0 and 100% alone with static algorithms",
+            "in_flight": "requests of former workers after a reload by way of the master's socket or `/proc`",
             "survives_reload": "yes with `state_file`",
-            "membership": "until the next reload",
+            "membership": "until the next reload; from 2.5 on",
         },
     ),
     Provider(

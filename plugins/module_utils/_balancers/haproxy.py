@@ -104,11 +104,11 @@ class RuntimeApi:
 
     def stranger(self, command: str, answer: str) -> Unreachable:
         """The error for an answer that no HAProxy gives."""
-        where = f"ipv4@{self.address}" if self.address else self.label
         if answer.startswith("HTTP/"):
+            status = answer.split("\n")[0].strip()
             return Unreachable(
-                f"An HTTP server answers at {self.label}, not HAProxy's runtime API: to `{command}` it said {answer.split(chr(10))[0].strip()!r}. "
-                f"Give the address of a `stats socket {where} level admin` line of HAProxy's `global` section."
+                f"An HTTP server answers at {self.label}, not HAProxy's runtime API: to `{command}` it said {status!r}. Give the address "
+                "of a line `stats socket ipv4@HOST:PORT level admin` in HAProxy's `global` section."
             )
         return Unreachable(
             f"What answers at {self.label} is not HAProxy's runtime API: to `{command}` it said {answer[:200]!r}."
@@ -118,8 +118,8 @@ class RuntimeApi:
         """The error for a master's socket in place of a worker's."""
         option = "address" if self.address else "socket"
         return Unreachable(
-            f"{self.label} is the socket of HAProxy's master process (`haproxy -S`), which knows no servers. Give the `stats socket` of its "
-            f"`global` section as `{option}`, and this one as `master_{option}`, so that requests of former workers are counted."
+            f"{self.label} is the socket of HAProxy's master process (`haproxy -S`), which knows no servers. Give the `stats socket` of "
+            f"its `global` section as `{option}`, and this one as `master_{option}`, so that requests of former workers are counted."
         )
 
     def _exchange(self, line: str) -> str:

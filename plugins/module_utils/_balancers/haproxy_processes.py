@@ -90,7 +90,7 @@ def all_processes() -> Dict[int, Process]:
 
 
 def find(number: int, uptime: float, processes: Dict[int, Process]) -> int | None:
-    """The HAProxy that calls itself `number`, which it may do in a container, and has run for `uptime` seconds; None when it is not here."""
+    """The HAProxy that has run for `uptime` seconds and calls itself `number`, in a container perhaps; None when it is not here."""
     began = time.clock_gettime(time.CLOCK_BOOTTIME) - uptime
     near = [
         (abs(process.started - began), process.pid)

@@ -21,7 +21,7 @@ import io
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple
 
 from .._clock import Clock, Deadline
 from .._domain.errors import InvalidInput, Refused, Unreachable
