@@ -122,7 +122,7 @@ options:
   warmup:
     description:
       - Rising percents of a member's own weight at which it starts, one after the other.
-      - HAProxy's static algorithms refuse weights other than 0 and 100 percent.
+      - HAProxy's static algorithms have no weights between 0 and 100 percent, so none can be given.
     type: list
     elements: int
     default: []

@@ -6,6 +6,8 @@
 What is not obvious, each measured on 2.6, 2.8 and 3.0:
 
 * the state is read from the admin bits of ``show servers state``: a drained member whose check fails shows ``DOWN``;
+* what is written and compared is the state of the server itself: one that tracks another, or whose name has no address, is in
+  maintenance without that, and leaves it without us (:mod:`haproxy_member`);
 * errors come as text on a connection that otherwise succeeded, and success is an empty line;
 * leaving maintenance brings a member up at once on a stale result: see `distrust` of :meth:`HAProxy.apply`.
 """
@@ -18,38 +20,35 @@ import os
 import re
 import socket
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
 from .._domain.counters import Counters, Served
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
-from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
+from .._domain.members import Change, Member
+from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
+from .haproxy_config import HASHING, Config
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
+from .haproxy_files import Configuration, Running
+from .haproxy_member import STAT_COLUMNS, as_member, tiers
+from .haproxy_memory import Memory
+from .haproxy_pools import Listed, comparable, going_with, others
 from .haproxy_processes import user
 from .haproxy_workers import ENDED, Reloading, Workers
 
-# srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
-# Bit 0x04 only remembers that the configuration said `disabled`.
-MAINTENANCE = 0x01 | 0x02 | 0x20 | 0x40
-DRAIN = 0x08 | 0x10
-
-# srv_check_state: configured, and not switched off by `disable health`.
-CHECKED = 0x02 | 0x04
-
 HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,20}")
-HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
-WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
 IDLE_CONNECTIONS = 30.0  # seconds that connections kept open to an idle member may take to end: 13.7 were seen, on 2.8
 # Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
 LINE = 6000
 BACKEND, SERVERS = 2, 4  # the types of `show stat` that list the backend and the servers alone
-# The columns of `show stat` that are read.
-STAT_COLUMNS = frozenset("pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split())
+BACKEND_ROW = "1"  # its column `type` in the row of a backend
+ANYWHERE = frozenset("pxname svname tracked addr scur".split())  # of these, those of the servers of all backends
 COUNTERS = COLUMNS | {"pxname", "svname", "mode"}
 
 
@@ -205,6 +204,7 @@ class HAProxy(Balancer):
         super().__init__(name, os.path.realpath(path) if path else address, capabilities)
         if address:
             _host_and_port(address)
+        self._weight_range = self.capabilities.weight_range
         self.server_options = options["server_options"]
         if re.search(r"[;\x00-\x1f\x7f]", self.server_options or ""):
             raise InvalidInput(
@@ -216,8 +216,9 @@ class HAProxy(Balancer):
         self._kept = self._told = False
         self.api = RuntimeApi(path, address, options["timeout"])
         self.workers = self._workers(options)
-        # Members that track another, by pool, as last read: they have no result of their own.
-        self._following: dict[str, set[str]] = {}
+        self.on_marked_down = options["on_marked_down"]
+        self.configuration = Configuration(options["config"], not address or _is_loopback(address))
+        self._known: dict[str, Memory] = {}  # by pool
 
     def _workers(self, options: dict[str, Any]) -> Workers:
         path, address, timeout = options["master_socket"], options["master_address"], options["timeout"]
@@ -250,19 +251,52 @@ class HAProxy(Balancer):
         return found["Pid"], float(found["Uptime_sec"])
 
     def members(self, pool: str) -> list[Member]:
-        states = self._states(pool)
-        stats = self._stats(states)
+        states, stats, algorithm = self._tables(pool)
         try:
-            self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
-            members = [_member(row, stats[row["srv_name"]]) for row in states]
+            self._narrow(pool, algorithm)
+            tier = tiers(stats.values(), self._all_backups(pool, stats))
+            unix = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
+            memory = self._known.setdefault(pool, Memory())
+            memory.note(states, stats)
+            members = [
+                as_member(row, stats[name], tier[name], unix.get((pool, name), ""), memory.servers[name].weight_by)
+                for name, row in ((row["srv_name"], row) for row in states)
+            ]
         except (KeyError, ValueError):
-            raise Unreachable(
-                f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
-                "Is it being reloaded? Run the task again."
-            ) from None
+            raise self._unfitting(pool) from None
         members = self.workers.counted(pool, members)
         self.in_flight_source = self.workers.source
         return members
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        self._states(pool)  # whether there is such a pool
+        rows = {(row["pxname"], row["svname"]): row for row in self._all_stats()}
+        (states,) = self.api.ask("show servers state")
+        if not states.startswith("1\n# be_id "):
+            raise self.api.stranger("show servers state", states)
+        unix = self._unix(name for name, row in rows.items() if row.get("addr") == "unix")
+        servers = []
+        for state in _state_rows(states):
+            name = state.get("be_name", ""), state.get("srv_name", "")
+            if name in rows:  # else its backend is disabled, and carries nothing
+                address = unix.get(name) or comparable(state.get("srv_addr", ""), state.get("srv_port", ""))
+                servers.append(Listed(*name, address, rows[name].get("tracked", "")))
+        return others(pool, servers)
+
+    def timing(self, pool: str) -> Timing:
+        config = self._config()
+        found = config.check_time(pool) if config else None
+        return Timing(check=found[0], source=found[1]) if found else Timing()
+
+    def drains_first(self, pool: str) -> bool:
+        if self.on_marked_down != "auto":
+            return bool(self.on_marked_down == "shutdown_sessions")
+        config = self._config()
+        if config is None:
+            return True
+        if pool not in self._known:
+            self.members(pool)
+        return config.shuts_sessions(pool, self._known[pool].servers) is not False
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, SERVERS)
@@ -289,48 +323,125 @@ class HAProxy(Balancer):
 
     def _states(self, pool: str) -> list[dict[str, str]]:
         _check_name("pool", pool)
-        (states,) = self.api.ask(f"show servers state {pool}")
+        command = f"show servers state {pool}"
+        (states,) = self.api.ask(command)
+        return self._state_rows(pool, command, states)
+
+    def _state_rows(self, pool: str, command: str, states: str) -> list[dict[str, str]]:
         if not states.startswith("1\n# be_id "):
             raise self._unknown_pool(pool, states)
         rows = list(_state_rows(states))
         if not all(NUMBER.fullmatch(row.get("be_id", "")) and "be_name" in row and "srv_name" in row for row in rows):
-            raise self.api.stranger(f"show servers state {pool}", states)
+            raise self.api.stranger(command, states)
         return rows
 
     def _stats(
         self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS, kind: int = SERVERS
     ) -> dict[str, dict[str, str]]:
-        # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        command = f"show stat #{states[0]['be_id']} {kind} -1"
+        command = _stat_command(states, kind)
+        (stats,) = self.api.ask(command)
+        return self._by_name(states, command, stats, columns)
+
+    def _all_stats(self) -> list[dict[str, str]]:
+        """The statistics of the servers of all backends."""
+        command = f"show stat -1 {SERVERS} -1"
         (stats,) = self.api.ask(command)
         try:
+            rows = list(_stat_rows(stats, ANYWHERE))
+        except csv.Error:
+            rows = [{}]
+        if not all("pxname" in row and "svname" in row for row in rows):
+            raise self.api.stranger(command, stats)
+        return rows
+
+    def _by_name(
+        self, states: list[dict[str, str]], command: str, stats: str, columns: frozenset[str]
+    ) -> dict[str, dict[str, str]]:
+        try:
             rows = [row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]]
-            return {row["svname"]: row for row in rows}
+            # A server may be named like the row of its backend.
+            return {"" if row.get("type") == BACKEND_ROW else row["svname"]: row for row in rows}
         except (KeyError, csv.Error):
             raise self.api.stranger(command, stats) from None
 
+    def _tables(self, pool: str) -> tuple[list[dict[str, str]], dict[str, dict[str, str]], str]:
+        """Both tables of a pool, servers by name, and its algorithm, where HAProxy tells that.
+
+        :raises Refused: when the backend is disabled: it has servers, and no statistics.
+        """
+        states = self._states(pool)
+        stats = self._stats(states, STAT_COLUMNS, BACKEND | SERVERS)
+        if not _fit(states, stats):
+            # Another process may have answered the second command. Ask again for both, in one connection.
+            number, command = states[0]["be_id"], _stat_command(states, BACKEND | SERVERS)
+            table = f"show servers state {pool}"
+            first, second = self.api.ask(table, command)
+            states = self._state_rows(pool, table, first)
+            same = bool(states) and states[0]["be_id"] == number
+            stats = self._by_name(states, command, second, STAT_COLUMNS) if same else {}
+            if same and not stats:
+                raise Refused(
+                    f"Balancer {self.name}: HAProxy at {self.api.label} lists the servers of pool {pool!r} and no statistics of it, so the "
+                    "backend has the word `disabled` in its section and carries no traffic. Remove the word and reload HAProxy, or name "
+                    "another pool."
+                )
+            if not _fit(states, stats):
+                raise self._unfitting(pool)
+        algorithm = stats.pop("", {}).get("algo", "")
+        return states, stats, algorithm
+
+    def _busy(self, pool: str) -> set[str]:
+        """The servers that have sessions at this moment, or are tracked by one that has."""
+        servers, sessions = [], []
+        for row in self._all_stats():
+            servers.append(Listed(row["pxname"], row["svname"], None, row.get("tracked", "")))
+            if row.get("scur") not in ("", "0"):
+                sessions.append((row["pxname"], row["svname"]))
+        with_ours = going_with(pool, servers)
+        return {name for place in sessions for name in with_ours[place]}
+
+    def _unfitting(self, pool: str) -> Unreachable:
+        return Unreachable(
+            f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
+            "Is it being reloaded? Run the task again."
+        )
+
+    def _narrow(self, pool: str, algorithm: str) -> None:
+        """A pool with a static algorithm has no weights to speak of: 0 and 100 % alone."""
+        fixed = algorithm == "static-rr"
+        if algorithm in HASHING:
+            config = self._config()
+            fixed = bool(config and config.weights_are_fixed(pool))
+        self.capabilities = replace(self.capabilities, weight_range=None if fixed else self._weight_range)
+
+    def _all_backups(self, pool: str, stats: dict[str, dict[str, str]]) -> bool:
+        if sum(row.get("bck") == "1" for row in stats.values()) < 2:
+            return False
+        config = self._config()
+        return bool(config and config.all_backups(pool))
+
+    def _unix(self, servers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The addresses of servers at unix sockets, by backend and server, where the configuration tells them."""
+        servers = list(servers)
+        config = self._config() if servers else None
+        return {name: re.sub(r"^unix@", "", config.address(*name)) for name in servers} if config else {}
+
+    def _config(self) -> Config | None:
+        (info,) = self.api.ask("show info")
+        found = dict(re.findall(r"^(Pid|Uptime_sec): *(\d+)", info, re.MULTILINE))
+        if len(found) < 2:
+            raise self.api.stranger("show info", info)
+        return self.configuration.of(Running(int(found["Pid"]), float(found["Uptime_sec"])))
+
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
-        if distrust and pool not in self._following:
-            self.members(pool)
-        following = self._following[pool] if distrust else set()
-        commands = []  # a list for each member
         _check_name("pool", pool)
         if self.state_file and not self._kept:
             self.state_file.check_writable()
         for change in changes:
             _check_name("member", change.name)
-            # A member that leaves does so before its weight changes, one that returns after it.
-            server = f"{pool}/{change.name}"
-            weight = [] if change.weight is None else [f"set server {server} weight {change.weight}"]
-            state = [] if change.state is None else [f"set server {server} state {WRITTEN_STATE[change.state]}"]
-            if distrust and change.name not in following:
-                # Of the ways to make a result fresh this is the only one that holds for every `fall` and needs no second
-                # state change. Leaving maintenance resets it, so it comes after that, in the same line.
-                state.append(f"set server {server} health down")
-            commands.append(weight + state if distrust or change.state == ENABLED else state + weight)
-        self._write(commands)
+        self._write(self._orders(pool, changes, distrust))
         members = self.members(pool)
         if self.state_file:
             self._keep(pool)
@@ -338,9 +449,16 @@ class HAProxy(Balancer):
             pool,
             changes,
             members,
-            "Something else holds it there: a tracked server, name resolution, an agent, or another controller.",
+            "Something else holds it there: its agent, or another controller.",
         )
         return members
+
+    def _orders(self, pool: str, changes: list[Change], distrust: bool) -> list[list[str]]:
+        """The commands for each change, by how the servers are at this moment."""
+        if distrust or pool not in self._known or self._known[pool].has_agents:
+            self.members(pool)
+        busy = self._busy(pool) if distrust and self.drains_first(pool) else set()
+        return self._known[pool].orders(pool, changes, busy, distrust)
 
     def cut(self, pool: str, names: list[str]) -> None:
         for name in (pool, *names):
@@ -388,7 +506,6 @@ class HAProxy(Balancer):
         self._write([[f"add server {pool}/{name} {address} {words}"]], success="New server registered.")
         if re.search(r"\bcheck\b", words):
             self._write([[f"enable health {pool}/{name}"]])
-        self._following.pop(pool, None)
 
     def remove(self, pool: str, names: list[str]) -> None:
         clock = Clock()
@@ -401,7 +518,6 @@ class HAProxy(Balancer):
                 if "connection" not in answer or deadline.passed:
                     raise self._refusal(command, answer)
                 clock.sleep(0.1)
-        self._following.pop(pool, None)
 
     def _write(self, commands: list[list[str]], success: str = "") -> None:
         for line in _lines(commands):
@@ -492,24 +608,14 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
         yield {name: row[index] for index, name in columns if index < len(row)}
 
 
-def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
-    admin = int(state["srv_admin_state"])
-    checked = stat["status"] != "no check" and (
-        bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED
-    )
-    maintenance = bool(admin & MAINTENANCE)
-    said = stat.get("last_chk") or stat.get("check_desc")
-    last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], said)))
-    return Member(
-        name=state["srv_name"],
-        address=("[{}]:{}" if ":" in state["srv_addr"] else "{}:{}").format(state["srv_addr"], state["srv_port"]),
-        state=DISABLED if maintenance else DRAINED if admin & DRAIN else ENABLED,
-        weight=int(state["srv_uweight"]),
-        health=UNKNOWN if maintenance or not checked else HEALTH.get(state["srv_op_state"], UNKNOWN),
-        in_flight=int(stat["scur"] or 0) + int(stat["qcur"] or 0),
-        checked=checked,
-        last_check=last_check,
-    )
+def _stat_command(states: list[dict[str, str]], kind: int) -> str:
+    # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
+    return f"show stat #{states[0]['be_id']} {kind} -1"
+
+
+def _fit(states: list[dict[str, str]], stats: dict[str, dict[str, str]]) -> bool:
+    """Whether both tables have the same servers."""
+    return {row["srv_name"] for row in states} == {name for name in stats if name}
 
 
 def _check_name(kind: str, name: str) -> None:
@@ -526,3 +632,11 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not colon or not HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)
+
+
+def _is_loopback(address: str) -> bool:
+    host, _port = _host_and_port(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

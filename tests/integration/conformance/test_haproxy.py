@@ -151,8 +151,8 @@ def test_a_member_that_follows_another_leaves_and_returns_with_it_and_by_itself(
     assert rig.members()["follows"].available
     set_pool(rig.entry(), ["m1"], state="disabled")
     assert rig.members()["follows"].state == "disabled"
-    with pytest.raises(NotApplied, match=r"follows was to be .*tracked server"):
-        set_pool(rig.entry(), ["follows"], state="enabled")
+    with pytest.raises(TimedOut, match=r"follows is unknown \(in maintenance with app/m1, which it tracks"):
+        set_pool(rig.entry(), ["follows"], state="enabled", health_timeout=0.5)
 
 
 def test_an_application_that_drains_itself_is_not_available(make_haproxy, apps):
@@ -177,17 +177,28 @@ def test_a_slow_start_counts_as_starting(make_haproxy, apps):
     assert (member.health, member.available) == ("starting", True)
 
 
-def test_a_static_algorithm_refuses_weights_in_between_and_everything_is_put_back(make_haproxy):
+def test_a_static_algorithm_has_no_weights_and_nothing_is_begun(make_haproxy):
     rig = make_haproxy(static=True)
-    with pytest.raises(Refused, match=r"static LB algorithm.*as they were before \(m1\)"):
+    with pytest.raises(InvalidInput, match=r"no weights, or none as it is configured.*Nothing was touched"):
         set_pool(rig.entry(), ["m1"], weight=50)
     set_pool(rig.entry(), ["m1"], state="disabled")
-    with pytest.raises(Refused, match="static LB algorithm"):
+    with pytest.raises(InvalidInput, match=r"`warmup` cannot be done.*Nothing was touched"):
         set_pool(rig.entry(), ["m1"], state="enabled", warmup=[10])
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("disabled", 100)
     set_pool(rig.entry(), ["m1"], state="enabled")
-    set_pool(rig.entry(), ["m1"], weight=0)
-    assert rig.members()["m1"].weight == 0
+    assert rig.members()["m1"].available
+
+
+def test_a_static_algorithm_of_which_nothing_is_known_says_so_at_the_write(make_haproxy):
+    rig = make_haproxy(static=True)
+    with pytest.raises(Refused, match=r"static LB algorithm.*as they were before \(m1\)"):
+        set_pool(rig.entry(config=[str(rig.directory / "nothing.cfg")]), ["m1"], weight=50)
+
+
+def test_a_hash_that_is_consistent_has_weights(make_haproxy):
+    rig = make_haproxy(static=True, more={"defaults": "hash-type consistent"})
+    set_pool(rig.entry(), ["m1"], weight=50)
+    assert rig.members()["m1"].weight == 50
 
 
 STATE_FILE = "server-state-file {path}", "load-server-state-from-file global"

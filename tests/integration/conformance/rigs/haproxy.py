@@ -15,6 +15,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -27,7 +28,10 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = PROVIDERS["haproxy"].capabilities
-    return {f"haproxy-{label}": Maker(partial(HAProxyRig, path), can) for label, path in found("haproxy").items()}
+    return {
+        f"haproxy-{label}": Maker(partial(HAProxyRig, path), can, standby=True)
+        for label, path in found("haproxy").items()
+    }
 
 
 class HAProxyRig(Rig):
@@ -36,6 +40,7 @@ class HAProxyRig(Rig):
     :param server_options: more words for a member's server line.
     :param extra: more sections for the configuration.
     :param defaults: one more line for its section `defaults`.
+    :param other_options: the words for a server of the second pool, ``{name}`` being the member's.
     """
 
     refusal = "Permission denied.*level admin"
@@ -48,16 +53,18 @@ class HAProxyRig(Rig):
         server_options: dict[str, str] | None = None,
         extra: str = "",
         defaults: str = "",
+        other_options: str = "",
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         # Measured: 3.0 misses some of the answers that break off, earlier ones none.
         self.counts_cut = "some" if binary.endswith("haproxy-3.0") else "all"
         self.binary, self.server_options, self.extra, self.defaults = binary, server_options or {}, extra, defaults
+        self.other_options = other_options
         self.socket, self.operator_socket = directory / "admin.sock", directory / "operator.sock"
         # Inherited, so that no other process can take the ports between their choice and their use.
-        self._front, self._api = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-        self.port = self._front.getsockname()[1]
+        self._front, self._api, self._other = (socket.create_server(("127.0.0.1", 0)) for _each in range(3))
+        self.port, self.other_port = self._front.getsockname()[1], self._other.getsockname()[1]
         self.api_address = f"127.0.0.1:{self._api.getsockname()[1]}"
         self.server = Server(directory / "haproxy.log")
 
@@ -66,7 +73,7 @@ class HAProxyRig(Rig):
         self.server.start(
             [self.binary, "-db", "-f", str(self.directory / "haproxy.cfg")],
             self._answers,
-            pass_fds=(self._front.fileno(), self._api.fileno()),
+            pass_fds=(self._front.fileno(), self._api.fileno(), self._other.fileno()),
         )
 
     def _answers(self) -> bool:
@@ -83,6 +90,7 @@ class HAProxyRig(Rig):
         self.stop()
         self._front.close()
         self._api.close()
+        self._other.close()
 
     def freeze(self) -> None:
         self.server.freeze()
@@ -126,8 +134,22 @@ class HAProxyRig(Rig):
         )
         servers = "\n".join(
             f"    server {name} 127.0.0.1:{port} cookie {name} {self.server_options.get(name, check)}"
+            f"{' backup' if name in settings.standby else ''}"
             for name, port in settings.members.items()
         )
+        words = self.other_options or check
+        others = "\n".join(
+            f"    server {name} 127.0.0.1:{port} cookie {name} {words.format(name=name)}"
+            for name, port in settings.other.items()
+        )
+        other = f"""
+frontend {OTHER_POOL}
+    bind fd@{self._other.fileno()}
+    default_backend {OTHER_POOL}
+backend {OTHER_POOL}
+    cookie SRV insert indirect nocache
+{others}
+"""
         kind = "retries 3\n    option redispatch 1" if settings.forgiving else "retries 0\n    no option redispatch"
         return f"""
 global
@@ -156,4 +178,4 @@ backend {POOL}
     {kind}
 {servers}
 {self.extra}
-"""
+{other if settings.other else ""}"""
