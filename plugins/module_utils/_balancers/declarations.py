@@ -158,6 +158,7 @@ DECLARED = (
             ),
         },
         one_of=(("socket", "address"),),
+        minimum="2.2",
         verified="HAProxy 2.6, 2.8 and 3.0",
         remarks={
             "counters": "in HTTP mode",

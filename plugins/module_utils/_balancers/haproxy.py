@@ -266,6 +266,8 @@ class HAProxy(Balancer):
             raise self._unfitting(pool) from None
         members = self.workers.counted(pool, members)
         self.in_flight_source = self.workers.source
+        if not self.workers.adds_servers:
+            self.capabilities = replace(self.capabilities, membership=False)
         return members
 
     def other_pools(self, pool: str) -> list[OtherPool]:

@@ -35,6 +35,7 @@ WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
 SESSION = re.compile(r"^(0x[0-9a-f]+): .*?\bbe=(\S+) srv=(\S+)", re.MULTILINE)
 NUMBER = re.compile(r"[0-9]{1,20}")
 
+ADDS_SERVERS = (2, 5)  # the first version that does, without `experimental-mode on`
 RELOAD = 10.0  # seconds that a master may take to read its configuration
 PAUSE = 0.05
 
@@ -51,17 +52,21 @@ class Info:
     """What the answering worker says of itself.
 
     :param pid: its number, as it knows it.
+    :param adds_servers: whether its version can add and remove servers.
     """
 
     pid: int
     uptime: float
     processes: int
+    adds_servers: bool
 
     @classmethod
     def read(cls, text: str) -> Info:
         """From the answer to ``show info``."""
         found = dict(re.findall(r"^(Pid|Uptime_sec|Nbproc): *(\d{1,15})", text, re.MULTILINE))
-        return cls(int(found.get("Pid", 0)), float(found.get("Uptime_sec", 0)), int(found.get("Nbproc", 1)))
+        version = re.search(r"^Version: *(\d{1,9})\.(\d{1,9})", text, re.MULTILINE)
+        adds = version is None or (int(version.group(1)), int(version.group(2))) >= ADDS_SERVERS
+        return cls(int(found.get("Pid", 0)), float(found.get("Uptime_sec", 0)), int(found.get("Nbproc", 1)), adds)
 
 
 class Workers:
@@ -87,7 +92,8 @@ class Workers:
         self.name, self._info, self._local = name, info, on_this_machine
         self._master, self._connect, self._label = master, connect, label
         self._way: _ByMaster | _ByConnections | None = None
-        self.source = ""
+        # Known once :meth:`counted` was called: where the count comes from, and whether members can be added.
+        self.source, self.adds_servers = "", True
         self._found: Dict[int, Counts] = {}  # by the former worker's number, as last counted
 
     def counted(self, pool: str, members: List[Member]) -> List[Member]:
@@ -140,6 +146,7 @@ class Workers:
     def _choose(self) -> None:
         """Find the best way to count, once."""
         info = Info.read(self._info())
+        self.adds_servers = info.adds_servers
         if info.processes > 1:
             raise Refused(
                 f"Balancer {self.name}: HAProxy runs {info.processes} processes (`nbproc`), each with states and requests of its own, and "

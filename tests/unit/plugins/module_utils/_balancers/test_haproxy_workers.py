@@ -121,6 +121,13 @@ def test_several_processes_with_states_of_their_own_are_refused():
         found.counted("app", [member("m1")])
 
 
+@pytest.mark.parametrize(
+    ("version", "adds"), [("2.2.9-2+deb11u6", False), ("2.4.0", False), ("2.5.1", True), ("2.10.0", True), ("3.0.11", True), ("x", True)]
+)
+def test_which_versions_add_servers(version, adds):
+    assert workers.Info.read(f"Name: HAProxy\nVersion: {version}\n{NOW}").adds_servers is adds
+
+
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1
    1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 11 1
