@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from typing import Iterator, Tuple
 
@@ -66,6 +67,31 @@ class ConfigFile:
             if self.read() == new:  # else somebody has written it since, and their version stays
                 self._put(old, (was.st_atime_ns, was.st_mtime_ns) if was else None)
             raise
+
+    def check_writable(self) -> None:
+        """See that :meth:`write` would succeed, without a change to the file.
+
+        :raises Refused: when this user may not write there.
+        """
+        temporary = ""
+        try:
+            was = os.stat(self.path) if os.path.exists(self.path) else None
+            descriptor, temporary = tempfile.mkstemp(prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside)
+            os.close(descriptor)
+            if was is not None:
+                if stat.S_ISDIR(was.st_mode):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+                    os.chown(temporary, was.st_uid, was.st_gid)
+        except OSError as error:
+            raise Refused(
+                "%s cannot be written: %s. Use `become`, or let this user write to %s. Nothing was touched."
+                % (self.path, error.strerror or error, self.aside)
+            ) from None
+        finally:
+            if temporary:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
 
     def write(self, content: str) -> None:
         """Put `content` there whatever stood there before; a new file may be read by everybody.

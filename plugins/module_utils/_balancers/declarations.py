@@ -130,6 +130,16 @@ DECLARED = (
                     "It has no authentication of its own. Bind it to an address that only the controller reaches.",
                 )
             ),
+            "master_socket": Option(
+                (
+                    "Path of the master's socket, which C(haproxy -W -S PATH) opens. Through it the requests of former workers, which a "
+                    "reload leaves behind, are counted.",
+                    "Without it the master's socket is taken from HAProxy's command line where HAProxy runs on the same machine, else the "
+                    "connections of former workers are counted in C(/proc).",
+                ),
+                type="path",
+            ),
+            "master_address": Option("C(host:port) of the master's socket, where it is one of TCP."),
             "state_file": Option(
                 (
                     "Path of the file that HAProxy's C(server-state-file) names, with C(load-server-state-from-file global).",
@@ -162,13 +172,15 @@ DECLARED = (
             ),
         },
         one_of=(("socket", "address"),),
+        minimum="2.2",
         verified="HAProxy 2.6, 2.8 and 3.0",
         remarks={
             "counters": "in HTTP mode",
             "served": "in HTTP mode",
             "weight_range": "not with static algorithms, which know 0 and 100 % alone",
+            "in_flight": "requests of former workers after a reload by way of the master's socket or `/proc`",
             "survives_reload": "yes with `state_file`",
-            "membership": "until the next reload",
+            "membership": "until the next reload; from 2.5 on",
         },
     ),
     Provider(

@@ -15,7 +15,6 @@ What is not obvious, each measured on 2.6, 2.8 and 3.0:
 from __future__ import annotations
 
 import csv
-import getpass
 import io
 import os
 import re
@@ -38,6 +37,8 @@ from .haproxy_files import Configuration, Running
 from .haproxy_member import STAT_COLUMNS, as_member, tiers
 from .haproxy_memory import Memory
 from .haproxy_pools import Listed, comparable, going_with, others
+from .haproxy_processes import user
+from .haproxy_workers import ENDED, Reloading, Workers
 
 HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,20}")
@@ -51,18 +52,29 @@ ANYWHERE = frozenset("pxname svname tracked addr scur".split())  # of these, tho
 COUNTERS = COLUMNS | {"pxname", "svname", "mode"}
 
 
+# Answers that HAProxy's runtime API begins with, for one that was cut short.
+BEGINNINGS = ("\n", "1\n# be_id", "# pxname", "# name", "Name: ", "Permission denied", "Can't find", "No such")
+# The help of the master's CLI, which no worker's has.
+MASTERS_HELP = re.compile(r"Unknown command.*show proc +: show processes status", re.DOTALL)
+
+
+MEMBERSHIP = ("add server", "del server")
+
+
 class RuntimeApi:
     """Commands to one HAProxy process and their answers.
 
     :param socket_path: the unix socket, or
     :param address: ``host:port`` of a TCP one.
     :param timeout: seconds for one exchange.
+    :param master: whether it is the socket of a master, which answers and waits for more.
     """
 
-    def __init__(self, socket_path: str | None, address: str | None, timeout: float) -> None:
+    def __init__(self, socket_path: str | None, address: str | None, timeout: float, master: bool = False) -> None:
         self.socket_path = socket_path
         self.address = address
         self.timeout = timeout
+        self.master = master
         self.label = socket_path or address or ""
 
     def ask(self, *commands: str) -> list[str]:
@@ -70,9 +82,11 @@ class RuntimeApi:
 
         :raises Unreachable: naming the socket, what the system said and what to look at.
         """
-        answers = _answers(self._exchange(";".join(commands) + "\n"))
-        if len(answers) > len(commands):
-            raise self.stranger(commands[0], "\n".join(answers))
+        text = self._exchange(";".join(commands) + "\n")
+        answers = _answers(text)
+        known = any(text.startswith(words) or words.startswith(text) for words in BEGINNINGS)
+        if len(answers) > len(commands) or (len(answers) < len(commands) and not known):
+            raise self.stranger(commands[0], text.strip())
         if len(answers) < len(commands):
             raise Unreachable(
                 f"HAProxy at {self.label} closed the connection after {len(answers)} of {len(commands)} answers. "
@@ -89,8 +103,22 @@ class RuntimeApi:
 
     def stranger(self, command: str, answer: str) -> Unreachable:
         """The error for an answer that no HAProxy gives."""
+        if answer.startswith("HTTP/"):
+            status = answer.split("\n")[0].strip()
+            return Unreachable(
+                f"An HTTP server answers at {self.label}, not HAProxy's runtime API: to `{command}` it said {status!r}. Give the address "
+                "of a line `stats socket ipv4@HOST:PORT level admin` in HAProxy's `global` section."
+            )
         return Unreachable(
             f"What answers at {self.label} is not HAProxy's runtime API: to `{command}` it said {answer[:200]!r}."
+        )
+
+    def _is_the_masters(self) -> Unreachable:
+        """The error for a master's socket in place of a worker's."""
+        option = "address" if self.address else "socket"
+        return Unreachable(
+            f"{self.label} is the socket of HAProxy's master process (`haproxy -S`), which knows no servers. Give the `stats socket` of "
+            f"its `global` section as `{option}`, and this one as `master_{option}`, so that requests of former workers are counted."
         )
 
     def _exchange(self, line: str) -> str:
@@ -98,6 +126,8 @@ class RuntimeApi:
         try:
             with self._connect() as connection:
                 connection.sendall(line.encode())
+                if self.master:  # it answers, and ends then
+                    connection.shutdown(socket.SHUT_WR)
                 received = bytearray()
                 while True:
                     if deadline.passed:
@@ -107,6 +137,11 @@ class RuntimeApi:
                     if not piece:
                         return received.decode(errors="replace")
                     received += piece
+                    if self.master and received.startswith(ENDED.encode()):  # the connection stays open then
+                        return ""
+                    if not self.master and received.startswith(b"Unknown command"):
+                        if MASTERS_HELP.match(received.decode(errors="replace")):
+                            raise self._is_the_masters()
         except FileNotFoundError:
             raise Unreachable(
                 f"There is no socket {self.label}: HAProxy is not running, or its `global` section lacks "
@@ -114,9 +149,13 @@ class RuntimeApi:
             ) from None
         except PermissionError:
             raise Unreachable(
-                f"User {_user()} may not open {self.label}: use `become`, or widen the socket's mode or group."
+                f"User {user()} may not open {self.label}: use `become`, or widen the socket's mode or group."
             ) from None
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError) as error:
+            if self.master:
+                raise Reloading(f"The master of HAProxy does not listen on {self.label}: does it run?") from None
+            if isinstance(error, ConnectionResetError):
+                raise Unreachable(f"HAProxy at {self.label} cannot be talked to: {error}") from None
             raise Unreachable(f"Nothing listens on {self.label}: is HAProxy running?") from None
         except BlockingIOError:  # of a local socket, whose queue is full
             raise Unreachable(f"HAProxy at {self.label} takes no more connections: it hangs, or has too much to do.") from None
@@ -124,6 +163,21 @@ class RuntimeApi:
             raise Unreachable(f"HAProxy at {self.label} did not answer within {self.timeout:g} s.") from None
         except (OSError, UnicodeError) as error:  # the latter for a part of a host's name that is too long
             raise Unreachable(f"HAProxy at {self.label} cannot be talked to: {error}") from None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the process may be on this machine."""
+        if self.socket_path:
+            return True
+        host, _port = _host_and_port(self.address or "")
+        try:
+            for family, kind, protocol, _name, where in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+                with socket.socket(family, kind, protocol) as probe:
+                    probe.bind(where)  # succeeds for the machine's own addresses alone
+                    return True
+        except (OSError, UnicodeError):
+            pass
+        return False
 
     def _connect(self) -> socket.socket:
         if self.socket_path:
@@ -158,10 +212,32 @@ class HAProxy(Balancer):
                 "would begin. Nothing was touched."
             )
         self.state_file = ConfigFile(absolute("state_file", options["state_file"])) if options["state_file"] else None
+        # Whether it has been written, or tried to be; and whether a failure of that is known to who called.
+        self._kept = self._told = False
         self.api = RuntimeApi(path, address, options["timeout"])
+        self.workers = self._workers(options)
         self.on_marked_down = options["on_marked_down"]
         self.configuration = Configuration(options["config"], not address or _is_loopback(address))
         self._known: dict[str, Memory] = {}  # by pool
+
+    def _workers(self, options: dict[str, Any]) -> Workers:
+        path, address, timeout = options["master_socket"], options["master_address"], options["timeout"]
+        if path and address:
+            raise InvalidInput(f"Balancer {self.name}: give `master_socket` or `master_address`, not both. Nothing was touched.")
+        if address:
+            _host_and_port(address)
+        master = RuntimeApi(path, address, timeout, master=True) if path or address else None
+        return Workers(
+            self.name,
+            lambda: self.api.ask("show info")[0],
+            self.api.is_here,
+            master.say if master else None,
+            lambda found: RuntimeApi(found, None, timeout, master=True).say,
+            path or address or "",
+        )
+
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        return self.workers.busy_sentence(busy)
 
     def version(self) -> str:
         (info,) = self.api.ask("show info")
@@ -182,12 +258,17 @@ class HAProxy(Balancer):
             unix = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
             memory = self._known.setdefault(pool, Memory())
             memory.note(states, stats)
-            return [
+            members = [
                 as_member(row, stats[name], tier[name], unix.get((pool, name), ""), memory.servers[name].weight_by)
                 for name, row in ((row["srv_name"], row) for row in states)
             ]
         except (KeyError, ValueError):
             raise self._unfitting(pool) from None
+        members = self.workers.counted(pool, members)
+        self.in_flight_source = self.workers.source
+        if not self.workers.adds_servers:
+            self.capabilities = replace(self.capabilities, membership=False)
+        return members
 
     def other_pools(self, pool: str) -> list[OtherPool]:
         self._states(pool)  # whether there is such a pool
@@ -358,12 +439,14 @@ class HAProxy(Balancer):
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         _check_name("pool", pool)
+        if self.state_file and not self._kept:
+            self.state_file.check_writable()
         for change in changes:
             _check_name("member", change.name)
         self._write(self._orders(pool, changes, distrust))
         members = self.members(pool)
         if self.state_file:
-            self.persist(pool)
+            self._keep(pool)
         self.check_written(
             pool,
             changes,
@@ -383,6 +466,7 @@ class HAProxy(Balancer):
         for name in (pool, *names):
             _check_name("pool or member", name)
         self._write([[f"shutdown sessions server {pool}/{name}"] for name in names])
+        self.workers.cut(pool, names)
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
         if self.state_file is None:
@@ -400,6 +484,20 @@ class HAProxy(Balancer):
         if not check_mode:
             self.state_file.write(states + "\n")
         return True
+
+    def _keep(self, pool: str) -> None:
+        """Write the state file after a change.
+
+        :raises Refused: it cannot be written.  Once is enough: when the change is undone, that it was undone is what counts.
+        """
+        try:
+            self.persist(pool)
+            self._kept, self._told = True, False
+        except Refused:
+            if self._told:
+                return
+            self._kept = self._told = True
+            raise
 
     def add(self, pool: str, name: str, address: str, weight: int | None = None) -> None:
         _check_name("pool", pool)
@@ -434,6 +532,13 @@ class HAProxy(Balancer):
             return Refused(
                 f"Balancer {self.name}: HAProxy answered 'Permission denied' to `{command}`: {self.api.label} may read and not "
                 "write. Its `stats socket` line needs `level admin`."
+            )
+        if answer.startswith("Unknown command"):
+            verb = " ".join(command.split()[:2])
+            reason = f"it can {verb.split()[0]} servers from 2.5 on" if verb in MEMBERSHIP else "this version is too old for it"
+            return Refused(
+                f"Balancer {self.name}: HAProxy {self.version()} does not know the command `{verb}`: {reason}. "
+                "Nothing was touched by it."
             )
         return Refused(f"Balancer {self.name}: HAProxy answered {answer!r} to `{command}`.")
 
@@ -513,13 +618,6 @@ def _stat_command(states: list[dict[str, str]], kind: int) -> str:
 def _fit(states: list[dict[str, str]], stats: dict[str, dict[str, str]]) -> bool:
     """Whether both tables have the same servers."""
     return {row["srv_name"] for row in states} == {name for name in stats if name}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a number that no name belongs to, as in some containers
-        return str(os.getuid())
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -105,7 +105,8 @@ def test_an_option_of_several_providers_has_one_type():
     [
         (
             {"socket": "/x", "sokket": 1},
-            "provider haproxy has no `sokket` (its own options are: address, config, on_marked_down, server_options, socket, state_file)",
+            "provider haproxy has no `sokket` (its own options are: address, config, master_address, master_socket, on_marked_down, "
+            "server_options, socket, state_file)",
         ),
         ({}, "provider haproxy takes exactly one of `socket`, `address`"),
         ({"socket": "/x", "address": "h:1"}, "provider haproxy takes exactly one of `socket`, `address`"),
