@@ -4,7 +4,8 @@
 """A balancer is kept to the states of members by a process that a task leaves behind.
 
 Between the task that takes members out and the one that brings them back the host is being deployed to: were the balancer restarted or
-reloaded then, or its file replaced, it would send its clients there.  The keeper looks whether the same process still runs with the same configuration, and,
+reloaded then, or its file replaced, it would send its clients there.
+The keeper looks whether the same process still runs with the same configuration, and,
 less often, whether the members still are as written: a process alone proves nothing.  What is lost is written again.
 
 What is to hold is in a file beside the lock (see `_balancers/lock.py`), and changes only under that lock.  The keeper ends when
