@@ -469,10 +469,12 @@ DECLARED = (
             fresh_health=True,
             survives_reload=True,
             returns_by_check=True,
+            membership=True,
+            finds_pools=True,
         ),
         options={
             "region": Option("AWS region. boto3 looks for one where it always does when it is not given."),
-            "url": Option("URL of another endpoint than the region's own."),
+            "url": Option("URL of another endpoint than the region's own, for EC2 too, which is asked whether an instance still exists."),
             "profile": Option("Profile of the AWS configuration files."),
             "access_key": Option(
                 (
@@ -488,9 +490,11 @@ DECLARED = (
         remarks={
             "counters": "AWS counts by target group, in CloudWatch",
             "sticky_drain": "a target is registered or not",
-            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not",
+            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not; "
+            "no for target groups of a Network Load Balancer, whose connections outlast it",
             "weight_range": "AWS gives weights to target groups alone",
             "fresh_health": "a target that is registered anew starts with new checks; untried on AWS",
+            "membership": "a member that is added is a tag until it is registered",
             "survives_reload": "who is out is in tags of the target group, at most 50 less its other tags",
         },
     ),
