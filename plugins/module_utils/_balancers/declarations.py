@@ -104,6 +104,7 @@ DECLARED = (
             fresh_health=True,
             cut=True,
             membership=True,
+            finds_pools=True,
         ),
         options={
             "socket": Option(
@@ -126,13 +127,32 @@ DECLARED = (
                 "The words of a server line that an added member gets, beside its name and address. `default-server` is not applied to it.",
                 default="check inter 2s",
             ),
+            "config": Option(
+                (
+                    "Paths of HAProxy's configuration, files or directories, where the module runs. It tells what the runtime API does not.",
+                    "By default they are those on the command line of HAProxy's process, if it is on the same machine and can be read.",
+                    "Without a configuration C(on-marked-down shutdown-sessions) counts as possible, and the time of checks is not known.",
+                ),
+                type="list",
+                elements="path",
+            ),
+            "on_marked_down": Option(
+                (
+                    "Whether HAProxy ends the sessions of a member that is marked down: C(on-marked-down shutdown-sessions).",
+                    "Where it does, or may, a member is drained until it is idle before it is disabled, and one that has requests "
+                    "under way is not marked down for a fresh check.",
+                    "C(auto) goes by the configuration, and supposes that it does where the configuration cannot be read.",
+                ),
+                default="auto",
+                choices=("auto", "shutdown_sessions", "none"),
+            ),
         },
         one_of=(("socket", "address"),),
         verified="HAProxy 2.6, 2.8 and 3.0",
         remarks={
             "counters": "in HTTP mode",
             "served": "in HTTP mode",
-            "weight_range": "0 and 100% alone with static algorithms",
+            "weight_range": "not with static algorithms, which know 0 and 100 % alone",
             "survives_reload": "yes with `state_file`",
             "membership": "until the next reload",
         },

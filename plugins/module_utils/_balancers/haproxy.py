@@ -6,6 +6,8 @@
 What is not obvious, each measured on 2.6, 2.8 and 3.0:
 
 * the state is read from the admin bits of ``show servers state``: a drained member whose check fails shows ``DOWN``;
+* what is written and compared is the state of the server itself: one that tracks another, or whose name has no address, is in
+  maintenance without that, and leaves it without us (:mod:`haproxy_member`);
 * errors come as text on a connection that otherwise succeeded, and success is an empty line;
 * leaving maintenance brings a member up at once on a stale result: see `distrust` of :meth:`HAProxy.apply`.
 """
@@ -19,36 +21,32 @@ import os
 import re
 import socket
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
 from .._domain.counters import Counters, Served
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
-from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Change, Member
+from .._domain.members import Change, Member
+from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
+from .haproxy_config import HASHING, Config
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
-
-# srv_admin_state: forced, inherited, DNS and host-name maintenance; forced and inherited drain.
-# Bit 0x04 only remembers that the configuration said `disabled`.
-MAINTENANCE = 0x01 | 0x02 | 0x20 | 0x40
-DRAIN = 0x08 | 0x10
-
-# srv_check_state: configured, and not switched off by `disable health`.
-CHECKED = 0x02 | 0x04
+from .haproxy_files import Configuration, Running
+from .haproxy_member import AGENT, STAT_COLUMNS, agent_is, as_member, own_state, tiers
+from .haproxy_orders import Now, agent_leaves, orders
+from .haproxy_pools import Listed, comparable, others
 
 HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.:@-]+", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,20}")
-HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a check's 404: no new work
-WRITTEN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 
 IDLE_CONNECTIONS = 30.0  # seconds that connections kept open to an idle member may take to end: 13.7 were seen, on 2.8
 # Characters of commands in a line. One longer than the server's buffer (16 kB unless tuned down) is refused.
 LINE = 6000
 BACKEND, SERVERS = 2, 4  # the types of `show stat` that list the backend and the servers alone
-# The columns of `show stat` that are read.
-STAT_COLUMNS = frozenset("pxname svname status tracked scur qcur check_status check_code last_chk check_desc".split())
+BACKEND_ROW = "1"  # its column `type` in the row of a backend
 COUNTERS = COLUMNS | {"pxname", "svname", "mode"}
 
 
@@ -151,6 +149,7 @@ class HAProxy(Balancer):
         super().__init__(name, os.path.realpath(path) if path else address, capabilities)
         if address:
             _host_and_port(address)
+        self._weight_range = self.capabilities.weight_range
         self.server_options = options["server_options"]
         if re.search(r"[;\x00-\x1f\x7f]", self.server_options or ""):
             raise InvalidInput(
@@ -159,8 +158,12 @@ class HAProxy(Balancer):
             )
         self.state_file = ConfigFile(absolute("state_file", options["state_file"])) if options["state_file"] else None
         self.api = RuntimeApi(path, address, options["timeout"])
-        # Members that track another, by pool, as last read: they have no result of their own.
-        self._following: dict[str, set[str]] = {}
+        self.on_marked_down = options["on_marked_down"]
+        self.configuration = Configuration(options["config"], not address or _is_loopback(address))
+        # The servers of each pool as last read, and of them those whose weight has changed though nobody wrote it.
+        self._now: dict[str, dict[str, Now]] = {}
+        self._weights: dict[str, dict[str, int]] = {}
+        self._moved: set[tuple[str, str]] = set()
 
     def version(self) -> str:
         (info,) = self.api.ask("show info")
@@ -174,16 +177,51 @@ class HAProxy(Balancer):
         return found["Pid"], float(found["Uptime_sec"])
 
     def members(self, pool: str) -> list[Member]:
-        states = self._states(pool)
-        stats = self._stats(states)
+        states, stats, algorithm = self._tables(pool)
         try:
-            self._following[pool] = {name for name, row in stats.items() if row["tracked"]}
-            return [_member(row, stats[row["srv_name"]]) for row in states]
+            self._narrow(pool, algorithm)
+            tier = tiers(stats.values(), self._all_backups(pool, stats))
+            unix = {name: self._unix(pool, name) for name, row in stats.items() if row.get("addr") == "unix"}
+            self._note(pool, states, stats)
+            now = self._now[pool]
+            return [
+                as_member(row, stats[name], tier[name], unix.get(name, ""), now[name].weight_by)
+                for name, row in ((row["srv_name"], row) for row in states)
+            ]
         except (KeyError, ValueError):
-            raise Unreachable(
-                f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
-                "Is it being reloaded? Run the task again."
-            ) from None
+            raise self._unfitting(pool) from None
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        self._states(pool)  # whether there is such a pool
+        command = f"show stat -1 {SERVERS} -1"
+        states, stats = self.api.ask("show servers state", command)
+        if not states.startswith("1\n# be_id "):
+            raise self.api.stranger("show servers state", states)
+        try:
+            rows = {(row["pxname"], row["svname"]): row for row in _stat_rows(stats, STAT_COLUMNS)}
+            servers = []
+            for state in _state_rows(states):
+                name = state["be_name"], state["srv_name"]
+                if name in rows:  # else its backend is disabled, and carries nothing
+                    servers.append(Listed(*name, self._place(state, rows[name]), rows[name].get("tracked", "")))
+        except (KeyError, csv.Error):
+            raise self.api.stranger(command, stats) from None
+        return others(pool, servers)
+
+    def timing(self, pool: str) -> Timing:
+        config = self._config()
+        found = config.check_time(pool) if config else None
+        return Timing(check=found[0], source=found[1]) if found else Timing()
+
+    def drains_first(self, pool: str) -> bool:
+        if self.on_marked_down != "auto":
+            return bool(self.on_marked_down == "shutdown_sessions")
+        config = self._config()
+        if config is None:
+            return True
+        if pool not in self._now:
+            self.members(pool)
+        return config.shuts_sessions(pool, self._now[pool]) is not False
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, SERVERS)
@@ -210,46 +248,125 @@ class HAProxy(Balancer):
 
     def _states(self, pool: str) -> list[dict[str, str]]:
         _check_name("pool", pool)
-        (states,) = self.api.ask(f"show servers state {pool}")
+        command = f"show servers state {pool}"
+        (states,) = self.api.ask(command)
+        return self._state_rows(pool, command, states)
+
+    def _state_rows(self, pool: str, command: str, states: str) -> list[dict[str, str]]:
         if not states.startswith("1\n# be_id "):
             raise self._unknown_pool(pool, states)
         rows = list(_state_rows(states))
         if not all(NUMBER.fullmatch(row.get("be_id", "")) and "be_name" in row and "srv_name" in row for row in rows):
-            raise self.api.stranger(f"show servers state {pool}", states)
+            raise self.api.stranger(command, states)
         return rows
 
     def _stats(
         self, states: list[dict[str, str]], columns: frozenset[str] = STAT_COLUMNS, kind: int = SERVERS
     ) -> dict[str, dict[str, str]]:
-        # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
         if not states:
             return {}
-        command = f"show stat #{states[0]['be_id']} {kind} -1"
+        command = _stat_command(states, kind)
         (stats,) = self.api.ask(command)
+        return self._by_name(states, command, stats, columns)
+
+    def _by_name(
+        self, states: list[dict[str, str]], command: str, stats: str, columns: frozenset[str]
+    ) -> dict[str, dict[str, str]]:
         try:
             rows = [row for row in _stat_rows(stats, columns) if row.get("pxname") == states[0]["be_name"]]
-            return {row["svname"]: row for row in rows}
+            # A server may be named like the row of its backend.
+            return {"" if row.get("type") == BACKEND_ROW else row["svname"]: row for row in rows}
         except (KeyError, csv.Error):
             raise self.api.stranger(command, stats) from None
 
+    def _tables(self, pool: str) -> tuple[list[dict[str, str]], dict[str, dict[str, str]], str]:
+        """Both tables of a pool, servers by name, and its algorithm, where HAProxy tells that.
+
+        :raises Refused: when the backend is disabled: it has servers, and no statistics.
+        """
+        states = self._states(pool)
+        stats = self._stats(states, STAT_COLUMNS, BACKEND | SERVERS)
+        if not _fit(states, stats):
+            # Another process may have answered the second command. Ask again for both, in one connection.
+            table, command = f"show servers state {pool}", _stat_command(states, BACKEND | SERVERS)
+            first, second = self.api.ask(table, command)
+            states = self._state_rows(pool, table, first)
+            stats = self._by_name(states, command, second, STAT_COLUMNS) if states else {}
+            if states and not stats:
+                raise Refused(
+                    f"Balancer {self.name}: HAProxy at {self.api.label} lists the servers of pool {pool!r} and no statistics of it, so the "
+                    "backend has the word `disabled` in its section and carries no traffic. Remove the word and reload HAProxy, or name "
+                    "another pool."
+                )
+            if not _fit(states, stats):
+                raise self._unfitting(pool)
+        algorithm = stats.pop("", {}).get("algo", "")
+        return states, stats, algorithm
+
+    def _unfitting(self, pool: str) -> Unreachable:
+        return Unreachable(
+            f"Balancer {self.name}: the two answers of HAProxy at {self.api.label} about pool {pool!r} do not fit together. "
+            "Is it being reloaded? Run the task again."
+        )
+
+    def _note(self, pool: str, states: list[dict[str, str]], stats: dict[str, dict[str, str]]) -> None:
+        """Remember how each server is now, for the next write, and which weights change by themselves."""
+        before, last = self._now.get(pool, {}), self._weights.get(pool, {})
+        now, self._weights[pool] = {}, {}
+        for state in states:
+            name = state["srv_name"]
+            has_agent, agent_on = agent_is(state)
+            weight = self._weights[pool][name] = int(state["srv_uweight"])
+            if agent_on and last.get(name, weight) != weight:
+                self._moved.add((pool, name))
+            now[name] = Now(
+                own=own_state(int(state["srv_admin_state"])),
+                tracks=bool(stats[name]["tracked"]),
+                busy=int(stats[name]["scur"] or 0) > 0,
+                has_agent=has_agent,
+                agent_on=agent_on,
+                left_at=before[name].left_at if name in before else "",
+                weight_by=AGENT if agent_on and (pool, name) in self._moved else "",
+            )
+        self._now[pool] = now
+
+    def _narrow(self, pool: str, algorithm: str) -> None:
+        """A pool with a static algorithm has no weights to speak of: 0 and 100 % alone."""
+        fixed = algorithm == "static-rr"
+        if algorithm in HASHING:
+            config = self._config()
+            fixed = bool(config and config.weights_are_fixed(pool))
+        self.capabilities = replace(self.capabilities, weight_range=None if fixed else self._weight_range)
+
+    def _all_backups(self, pool: str, stats: dict[str, dict[str, str]]) -> bool:
+        if sum(row.get("bck") == "1" for row in stats.values()) < 2:
+            return False
+        config = self._config()
+        return bool(config and config.all_backups(pool))
+
+    def _unix(self, pool: str, name: str) -> str:
+        """The address of a server at a unix socket, where the configuration tells it."""
+        config = self._config()
+        return re.sub(r"^unix@", "", config.address(pool, name)) if config else ""
+
+    def _place(self, state: dict[str, str], stat: dict[str, str]) -> str | None:
+        """The address of a server, to be compared."""
+        if stat.get("addr") == "unix":
+            return self._unix(state["be_name"], state["srv_name"]) or None
+        return comparable(state["srv_addr"], state["srv_port"])
+
+    def _config(self) -> Config | None:
+        (info,) = self.api.ask("show info")
+        found = dict(re.findall(r"^(Pid|Uptime_sec): *(\d+)", info, re.MULTILINE))
+        if len(found) < 2:
+            raise self.api.stranger("show info", info)
+        return self.configuration.of(Running(int(found["Pid"]), float(found["Uptime_sec"])))
+
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
-        if distrust and pool not in self._following:
-            self.members(pool)
-        following = self._following[pool] if distrust else set()
-        commands = []  # a list for each member
         _check_name("pool", pool)
         for change in changes:
             _check_name("member", change.name)
-            # A member that leaves does so before its weight changes, one that returns after it.
-            server = f"{pool}/{change.name}"
-            weight = [] if change.weight is None else [f"set server {server} weight {change.weight}"]
-            state = [] if change.state is None else [f"set server {server} state {WRITTEN_STATE[change.state]}"]
-            if distrust and change.name not in following:
-                # Of the ways to make a result fresh this is the only one that holds for every `fall` and needs no second
-                # state change. Leaving maintenance resets it, so it comes after that, in the same line.
-                state.append(f"set server {server} health down")
-            commands.append(weight + state if distrust or change.state == ENABLED else state + weight)
-        self._write(commands)
+        self._write(self._orders(pool, changes, distrust))
         members = self.members(pool)
         if self.state_file:
             self.persist(pool)
@@ -257,9 +374,27 @@ class HAProxy(Balancer):
             pool,
             changes,
             members,
-            "Something else holds it there: a tracked server, name resolution, an agent, or another controller.",
+            "Something else holds it there: its agent, or another controller.",
         )
         return members
+
+    def _orders(self, pool: str, changes: list[Change], distrust: bool) -> list[list[str]]:
+        """The commands for each change, by how the servers are at this moment."""
+        known = self._now.get(pool)
+        if distrust or known is None or any(now.has_agent for now in known.values()):
+            self.members(pool)
+        now = self._now[pool]
+        busy = distrust and any(now[change.name].busy for change in changes if change.name in now)
+        gentle = busy and self.drains_first(pool)
+        commands = []
+        for change in changes:
+            seen = now.get(change.name, Now())
+            commands.append(orders(f"{pool}/{change.name}", change, seen, distrust, gentle))
+            if agent_leaves(change, seen):
+                now[change.name] = replace(seen, left_at=seen.left_at or seen.own)
+            if change.weight is not None:
+                self._weights[pool][change.name] = change.weight
+        return commands
 
     def cut(self, pool: str, names: list[str]) -> None:
         for name in (pool, *names):
@@ -292,7 +427,6 @@ class HAProxy(Balancer):
         self._write([[f"add server {pool}/{name} {address} {words}"]], success="New server registered.")
         if re.search(r"\bcheck\b", words):
             self._write([[f"enable health {pool}/{name}"]])
-        self._following.pop(pool, None)
 
     def remove(self, pool: str, names: list[str]) -> None:
         clock = Clock()
@@ -305,7 +439,6 @@ class HAProxy(Balancer):
                 if "connection" not in answer or deadline.passed:
                     raise self._refusal(command, answer)
                 clock.sleep(0.1)
-        self._following.pop(pool, None)
 
     def _write(self, commands: list[list[str]], success: str = "") -> None:
         for line in _lines(commands):
@@ -389,31 +522,21 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
         yield {name: row[index] for index, name in columns if index < len(row)}
 
 
+def _stat_command(states: list[dict[str, str]], kind: int) -> str:
+    # Asked for by number (`#`, or a proxy that is named like a number would be meant): a frontend may bear the pool's name too.
+    return f"show stat #{states[0]['be_id']} {kind} -1"
+
+
+def _fit(states: list[dict[str, str]], stats: dict[str, dict[str, str]]) -> bool:
+    """Whether both tables have the same servers."""
+    return {row["srv_name"] for row in states} == {name for name in stats if name}
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a number that no name belongs to, as in some containers
         return str(os.getuid())
-
-
-def _member(state: dict[str, str], stat: dict[str, str]) -> Member:
-    admin = int(state["srv_admin_state"])
-    checked = stat["status"] != "no check" and (
-        bool(stat["tracked"]) or int(state["srv_check_state"]) & CHECKED == CHECKED
-    )
-    maintenance = bool(admin & MAINTENANCE)
-    said = stat.get("last_chk") or stat.get("check_desc")
-    last_check = " ".join(filter(None, (stat["check_status"].lstrip("* "), stat["check_code"], said)))
-    return Member(
-        name=state["srv_name"],
-        address=("[{}]:{}" if ":" in state["srv_addr"] else "{}:{}").format(state["srv_addr"], state["srv_port"]),
-        state=DISABLED if maintenance else DRAINED if admin & DRAIN else ENABLED,
-        weight=int(state["srv_uweight"]),
-        health=UNKNOWN if maintenance or not checked else HEALTH.get(state["srv_op_state"], UNKNOWN),
-        in_flight=int(stat["scur"] or 0) + int(stat["qcur"] or 0),
-        checked=checked,
-        last_check=last_check,
-    )
 
 
 def _check_name(kind: str, name: str) -> None:
@@ -430,3 +553,11 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not colon or not HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise InvalidInput(f"`address` is host:port, not {address!r}. Nothing was touched.")
     return host.strip("[]"), int(port)
+
+
+def _is_loopback(address: str) -> bool:
+    host, _port = _host_and_port(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

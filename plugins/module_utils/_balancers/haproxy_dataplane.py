@@ -124,7 +124,9 @@ class HAProxyDataPlane(Balancer):
         looks, since = self._looks(pool, lambda: self._whole(pool))
         return next((served(rows, since) for rows in looks.values()), None)
 
-    def _looks(self, pool: str, read: Callable[[], Dict[str, Dict[str, Any]]]) -> tuple[dict[str, list[dict[str, int]]], str]:
+    def _looks(
+        self, pool: str, read: Callable[[], Dict[str, Dict[str, Any]]]
+    ) -> tuple[dict[str, list[dict[str, int]]], str]:
         """Several looks at the counters, by the row's name, and since when they count; none of a pool in TCP mode."""
         self._servers(pool)  # which knows what to say of a pool that there is not
         info = self._info()

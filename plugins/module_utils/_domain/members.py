@@ -33,6 +33,7 @@ class Member:
     :param locality: where weights spread the traffic within one locality alone, the name of it.
     :param check_progress: checks passed and checks needed, ``(1, 3)``, of a member that is on its way up or down; None where the
         balancer does not tell.
+    :param weight_by: who changes its weight, beside us: ``agent``; empty where nobody is known to.
     :param requests: requests or sessions that the member has been given since its balancer started; None where it does not count.
     """
 
@@ -49,6 +50,7 @@ class Member:
     locality: str = ""
     check_progress: Tuple[int, int] | None = None
     requests: int | None = None
+    weight_by: str = ""
 
     @property
     def own(self) -> str:
@@ -98,8 +100,8 @@ class Change:
 
     def alters(self, member: Member) -> bool:
         """Whether `member` is not yet what this asks for."""
-        return (self.state is not None and self.state != member.state) or (
-            self.weight is not None and self.weight != member.weight
+        return (self.state is not None and self.state != member.own) or (
+            self.weight is not None and self.weight != member.weight and not member.weight_by
         )
 
     def describe(self) -> str:
@@ -118,8 +120,8 @@ def absent(name: str, address: str = "") -> Member:
 
 
 def undo(member: Member, weighed: bool = True) -> Change:
-    """The change that brings a member back to how it was seen.
+    """The change that brings back what was written to a member: what it inherits comes and goes by itself.
 
     :param weighed: whether its balancer knows weights.
     """
-    return Change(member.name, member.state, member.weight if weighed else None)
+    return Change(member.name, member.own, member.weight if weighed and not member.weight_by else None)

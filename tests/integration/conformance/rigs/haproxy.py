@@ -15,6 +15,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -27,7 +28,7 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = PROVIDERS["haproxy"].capabilities
-    return {f"haproxy-{label}": Maker(partial(HAProxyRig, path), can) for label, path in found("haproxy").items()}
+    return {f"haproxy-{label}": Maker(partial(HAProxyRig, path), can, standby=True) for label, path in found("haproxy").items()}
 
 
 class HAProxyRig(Rig):
@@ -56,8 +57,8 @@ class HAProxyRig(Rig):
         self.binary, self.server_options, self.extra, self.defaults = binary, server_options or {}, extra, defaults
         self.socket, self.operator_socket = directory / "admin.sock", directory / "operator.sock"
         # Inherited, so that no other process can take the ports between their choice and their use.
-        self._front, self._api = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-        self.port = self._front.getsockname()[1]
+        self._front, self._api, self._other = (socket.create_server(("127.0.0.1", 0)) for _each in range(3))
+        self.port, self.other_port = self._front.getsockname()[1], self._other.getsockname()[1]
         self.api_address = f"127.0.0.1:{self._api.getsockname()[1]}"
         self.server = Server(directory / "haproxy.log")
 
@@ -66,7 +67,7 @@ class HAProxyRig(Rig):
         self.server.start(
             [self.binary, "-db", "-f", str(self.directory / "haproxy.cfg")],
             self._answers,
-            pass_fds=(self._front.fileno(), self._api.fileno()),
+            pass_fds=(self._front.fileno(), self._api.fileno(), self._other.fileno()),
         )
 
     def _answers(self) -> bool:
@@ -83,6 +84,7 @@ class HAProxyRig(Rig):
         self.stop()
         self._front.close()
         self._api.close()
+        self._other.close()
 
     def freeze(self) -> None:
         self.server.freeze()
@@ -126,8 +128,17 @@ class HAProxyRig(Rig):
         )
         servers = "\n".join(
             f"    server {name} 127.0.0.1:{port} cookie {name} {self.server_options.get(name, check)}"
+            f"{' backup' if name in settings.standby else ''}"
             for name, port in settings.members.items()
         )
+        others = "\n".join(f"    server {name} 127.0.0.1:{port} {check}" for name, port in settings.other.items())
+        other = f"""
+frontend {OTHER_POOL}
+    bind fd@{self._other.fileno()}
+    default_backend {OTHER_POOL}
+backend {OTHER_POOL}
+{others}
+"""
         kind = "retries 3\n    option redispatch 1" if settings.forgiving else "retries 0\n    no option redispatch"
         return f"""
 global
@@ -156,4 +167,4 @@ backend {POOL}
     {kind}
 {servers}
 {self.extra}
-"""
+{other if settings.other else ""}"""
