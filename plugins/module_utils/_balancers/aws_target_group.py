@@ -55,7 +55,9 @@ class AwsTargetGroup(Balancer):
 
     provider = "aws_target_group"
     pace = Pace(first=1.0, longest=5.0)
-    in_flight_source = "the state `draining` of a target, which lasts for the deregistration delay; AWS does not count requests"
+    in_flight_source = (
+        "the state `draining` of a target, which lasts for the deregistration delay; AWS does not count requests"
+    )
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         region = options["region"] or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
@@ -128,7 +130,9 @@ class AwsTargetGroup(Balancer):
         delay, names = self._delay(group), ", ".join(sorted(busy))
         left = self._left.get(group.arn)
         passed = "" if left is None else f" ({Clock().now() - left:.0f} s so far)"
-        whole = "the target group's deregistration delay" if delay is None else f"the deregistration delay of {delay:g} s"
+        whole = (
+            "the target group's deregistration delay" if delay is None else f"the deregistration delay of {delay:g} s"
+        )
         return (
             f"AWS still shows {names} as draining, as it does until {whole} has passed{passed}, also when nothing is in flight. "
             f"Allow more than that with `drain_timeout`, or set `{DELAY}` of the target group to the time that the longest request needs."
@@ -193,8 +197,8 @@ class AwsTargetGroup(Balancer):
         except DeployError as error:
             keys = ", ".join(target.tag_key for target in targets)
             failure.message += (
-                f" The tags that were written before ({keys}) are still on {group.arn}: {error.message} They do no harm while their targets "
-                "are registered. Remove them, or let the first write in an hour do it."
+                f" The tags that were written before ({keys}) are still on {group.arn}: {error.message} They do no harm while their "
+                "targets are registered. Remove them, or let the first write in an hour do it."
             )
 
     def _let_in(self, group: Group, pool: str, targets: list[Target]) -> None:

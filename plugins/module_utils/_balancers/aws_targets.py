@@ -97,7 +97,9 @@ class Group:
         """
         host, _colon, port = address.rpartition(":")
         if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-            raise InvalidInput(f"{address!r} is no address of a target: id:port or address:port is expected. Nothing was touched.")
+            raise InvalidInput(
+                f"{address!r} is no address of a target: id:port or address:port is expected. Nothing was touched."
+            )
         target = Target(host.strip("[]"), int(port))
         if name not in (self.name(target), target.key):
             raise InvalidInput(

@@ -119,8 +119,8 @@ class DataPlaneApi:
     def _check_login(self, request: str, answer: Answer) -> None:
         if answer.status == 401:
             raise Refused(
-                f"Balancer {self.name}: {self._said(request, answer)}. It does not accept the user {self._user} with this password: compare "
-                "`username` and `password` with the API's `userlist`."
+                f"Balancer {self.name}: {self._said(request, answer)}. It does not accept the user {self._user} with this password: "
+                "compare `username` and `password` with the API's `userlist`."
             )
         if answer.status == 403:
             raise Refused(f"Balancer {self.name}: {self._said(request, answer)}")

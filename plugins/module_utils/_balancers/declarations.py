@@ -442,6 +442,14 @@ DECLARED = (
                 type="list",
                 elements="str",
             ),
+            "other_pools": Option(
+                (
+                    "Program, with its arguments, that prints in which other pools of the balancer a pool's servers are members too.",
+                    "Without it no other pool is looked for: name all of them in C(pool).",
+                ),
+                type="list",
+                elements="str",
+            ),
             "counters": Option(
                 (
                     "Program, with its arguments, that prints how many requests each member was given and how many it failed, "
@@ -510,8 +518,8 @@ DECLARED = (
         remarks={
             "counters": "AWS counts by target group, in CloudWatch",
             "sticky_drain": "a target is registered or not",
-            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not; "
-            "no for target groups of a Network Load Balancer, whose connections outlast it",
+            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or "
+            "not; no for target groups of a Network Load Balancer, whose connections outlast it",
             "weight_range": "AWS gives weights to target groups alone",
             "fresh_health": "a target that is registered anew starts with new checks; untried on AWS",
             "membership": "a member that is added is a tag until it is registered",
@@ -562,7 +570,10 @@ DECLARED = (
             finds_pools=True,
         ),
         options={
-            "url": Option("URL of the Data Plane API, version 3, such as V(https://lb1:5555); V(/v3) after it may be left out.", required=True),
+            "url": Option(
+                "URL of the Data Plane API, version 3, such as V(https://lb1:5555); V(/v3) after it may be left out.",
+                required=True,
+            ),
             **HTTP,
             "username": Option("A user of the API's user list.", required=True),
             "password": Option("That user's password.", secret=True, required=True),

@@ -149,8 +149,9 @@ class HAProxyDataPlane(Balancer):
         return servers
 
     def _unfitting(self, pool: str, missing: list[str], partly: bool) -> Unreachable:
-        reload = "Is HAProxy being reloaded? Run the task again."
-        why = reload if partly else f"Either HAProxy is being reloaded: run the task again. Or backend {pool} is `disabled` in the configuration."
+        why = "Is HAProxy being reloaded? Run the task again."
+        if not partly:
+            why = f"Either HAProxy is being reloaded: run the task again. Or backend {pool} is `disabled` in the configuration."
         return Unreachable(
             f"Balancer {self.name}: the Data Plane API knows the servers of {pool}, and has no statistics of {', '.join(missing)}. {why}"
         )

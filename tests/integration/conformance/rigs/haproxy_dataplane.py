@@ -55,7 +55,15 @@ class DataPlaneRig(HAProxyRig):
         super().start()
         for port, path, server in self.apis:
             configuration = str(self.directory / "haproxy.cfg")
-            command = [sys.executable, str(STAND_IN), str(port), str(path), ":".join(LOGIN.values()), configuration, *self.words]
+            command = [
+                sys.executable,
+                str(STAND_IN),
+                str(port),
+                str(path),
+                ":".join(LOGIN.values()),
+                configuration,
+                *self.words,
+            ]
             server.start(command, partial(self._api_answers, port))
 
     @staticmethod

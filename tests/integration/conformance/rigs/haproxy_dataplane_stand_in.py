@@ -140,7 +140,11 @@ class Configuration:
         for line in self.path.read_text(encoding="utf-8").splitlines():
             words = line.partition("#")[0].split()
             if words and not line[0].isspace():
-                section = {"kind": words[0], "name": words[1] if len(words) > 1 else "unnamed_defaults_1", "servers": []}
+                section = {
+                    "kind": words[0],
+                    "name": words[1] if len(words) > 1 else "unnamed_defaults_1",
+                    "servers": [],
+                }
                 found.append(section)
                 if words[0] == "defaults":
                     defaults = section["name"]
@@ -154,7 +158,9 @@ class Configuration:
                 section["allbackups"] = "enabled"
             elif words[:1] == ["server"]:
                 host, _colon, port = words[2].rpartition(":")
-                section["servers"].append({"name": words[1], "address": host, "port": int(port), **server_words(words[3:])})
+                section["servers"].append(
+                    {"name": words[1], "address": host, "port": int(port), **server_words(words[3:])}
+                )
         return found
 
     def show(self, parts: list[str]) -> Any:
