@@ -160,14 +160,15 @@ class AwsApi:
             answer = getattr(client, what)(**arguments)
         except failures.ClientError as error:
             told = error.response.get("Error", {})
-            code, said = str(told.get("Code")), f"AWS answered {told.get('Code')} to {what}: {told.get('Message')}"
+            code = str(told.get("Code"))
+            said = f"AWS answered {code} to {what}: {str(told.get('Message')).rstrip('.')}"
             if none and code == none:
                 return {}
             if code in BUSY:
-                raise Busy(said.rstrip(".")) from None
+                raise Busy(said) from None
             if code.isdigit():  # without a code that AWS gives, what answers may be anything
-                raise Unreachable(f"Balancer {self.name}: {said}") from None
-            raise Declined(f"Balancer {self.name}: {said}", code) from None
+                raise Unreachable(f"Balancer {self.name}: {said}.") from None
+            raise Declined(f"Balancer {self.name}: {said}.", code) from None
         except (failures.ReadTimeoutError, failures.ConnectTimeoutError):
             patience = f"{TRIES} times within {self._options['timeout']:g} s"
             raise Unreachable(f"Balancer {self.name}: {self.endpoint} did not answer {what}, {patience}.") from None
