@@ -22,6 +22,7 @@ import sys
 WRITTEN = {"enabled": "ready", "drained": "drain", "disabled": "maint"}
 HEALTH = {"0": "down", "1": "starting", "2": "up", "3": "down"}  # 3: it asked by its check to get no new work
 MAINTENANCE, DRAIN = 0x01 | 0x02 | 0x20 | 0x40, 0x08 | 0x10  # bits of a server's administrative state
+OWN_MAINTENANCE, OWN_DRAIN = 0x01, 0x08  # of these, what was written to the server itself
 CHECKED = 0x02 | 0x04  # bits of its check's state: configured, and not switched off
 
 
@@ -72,6 +73,11 @@ class Balancer:
         statistics = {row["svname"]: row for row in table}
         return [{**statistics.get(state["srv_name"], {}), **state} for state in states]
 
+    def everywhere(self) -> list[dict[str, str]]:
+        """State of the servers of all pools."""
+        header, *lines = self.ask("show servers state").splitlines()[1:]
+        return [dict(zip(header[2:].split(), line.split())) for line in lines if line]
+
     def backend(self, server: dict[str, str]) -> dict[str, str]:
         """Statistics of the pool that a server is of, as a whole."""
         return next(csv.DictReader(io.StringIO(self.ask(f"show stat #{server['be_id']} 2 -1").lstrip("# "))))
@@ -85,7 +91,12 @@ class Balancer:
         return dict(re.findall(r"^(\w+): *(.*)$", self.ask("show info"), re.MULTILINE))
 
 
-def member(server: dict[str, str]) -> dict[str, object]:
+def state(admin: int, maintenance: int, drain: int) -> str:
+    """The state that bits of a server's administrative state come to."""
+    return "disabled" if admin & maintenance else "drained" if admin & drain else "enabled"
+
+
+def member(server: dict[str, str], tier: int) -> dict[str, object]:
     """One server as the protocol shows it."""
     admin = int(server["srv_admin_state"])
     checked = server["status"] != "no check" and int(server["srv_check_state"]) & CHECKED == CHECKED
@@ -93,7 +104,11 @@ def member(server: dict[str, str]) -> dict[str, object]:
     return {
         "name": server["srv_name"],
         "address": f"{server['srv_addr']}:{server['srv_port']}",
-        "state": "disabled" if out else "drained" if admin & DRAIN else "enabled",
+        "state": state(admin, MAINTENANCE, DRAIN),
+        "own_state": state(admin, OWN_MAINTENANCE, OWN_DRAIN),
+        "tier": tier,
+        "requests": int(server["stot"] or 0),
+        "check_progress": progress(server),
         "weight": int(server["srv_uweight"]),
         "health": "unknown" if out or not checked else HEALTH.get(server["srv_op_state"], "unknown"),
         "checked": checked,
@@ -101,6 +116,12 @@ def member(server: dict[str, str]) -> dict[str, object]:
             filter(None, (server["check_status"].lstrip("* "), server["check_code"], server["last_chk"]))
         ),
     }
+
+
+def progress(server: dict[str, str]) -> list[int] | None:
+    """Checks passed and needed, of a server that is on its way up."""
+    passed, needed = int(server["check_health"] or 0), int(server["check_rise"] or 0)
+    return [passed, needed] if passed < needed else None
 
 
 # --- the programs ------------------------------------------------------------------------------------------------------------
@@ -111,7 +132,25 @@ def read(balancer: Balancer, request: dict) -> dict:
     servers = balancer.servers(request["pool"])
     if servers is None:
         return {"pools": balancer.pools()}
-    return {"version": balancer.about().get("Version", "unknown"), "members": [member(server) for server in servers]}
+    # Without `option allbackups` the first backup that is there carries all of the traffic.
+    backups = [server["srv_name"] for server in servers if server["bck"] == "1"]
+    tiers = {name: number for number, name in enumerate(backups, 1)}
+    members = [member(server, tiers.get(server["srv_name"], 0)) for server in servers]
+    return {"version": balancer.about().get("Version", "unknown"), "members": members}
+
+
+def other_pools(balancer: Balancer, request: dict) -> dict:
+    """The other pools with servers at the same addresses, and which members of this pool they are."""
+    at: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
+    servers = balancer.everywhere()
+    for server in servers:
+        if server["be_name"] == request["pool"]:
+            at.setdefault(f"{server['srv_addr']}:{server['srv_port']}", []).append(server["srv_name"])
+    for server in servers:
+        if server["be_name"] != request["pool"]:
+            found.setdefault(server["be_name"], []).extend(at.get(f"{server['srv_addr']}:{server['srv_port']}", []))
+    return {"pools": [{"name": name, "members": members} for name, members in found.items() if members]}
 
 
 def in_flight(balancer: Balancer, request: dict) -> dict:
@@ -170,6 +209,7 @@ def main() -> None:
         "--socket", required=True, help="of HAProxy, as in its configuration: stats socket PATH level admin"
     )
     programs = {"read": read, "write": write, "in_flight": in_flight, "running": running, "counters": counters}
+    programs["other_pools"] = other_pools
     parser.add_argument("program", choices=list(programs))
     options = parser.parse_args()
     try:

@@ -6,8 +6,8 @@
 The protocol, with two programs that speak it, is in ``examples/command/README.md``.  It is strict, because nobody but us
 reads what these programs print: what is not exactly an answer is said to be none, in words, before anything is decided on it.
 
-What the balancer can do its entry says (`can`, `weights`, `in_flight`, `running`, `counters`); what is not said it cannot, and what a
-program prints of it all the same is not looked at.
+What the balancer can do its entry says (`can`, `weights`, `in_flight`, `running`, `counters`, `other_pools`); what is not said it
+cannot, and what a program prints of it all the same is not looked at.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import json
 import math
 import shlex
 from dataclasses import replace
-from typing import Any
+from typing import Any, Tuple
 
 from .._domain import plain_json
 from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput, Refused, Unreachable
 from .._domain.members import DOWN, STARTING, STATES, UNKNOWN, UP, Change, Member
+from .._domain.pools import OtherPool, Pace, Timing
 from . import programs
 from .base import Balancer
 from .declaration import Capabilities
@@ -39,13 +40,14 @@ class Command(Balancer):
     """See the module's own text."""
 
     provider = "command"
+    pace = Pace(first=0.1, longest=1.0)  # a look starts programs
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         can = set(options["can"] or [])
         # A check that can be begun anew can be read.
         can.update(["health_readback"] if "fresh_health" in can else [])
         self._read, self._write, self._in_flight = (options[key] for key in ("read", "write", "in_flight"))
-        self._counters = options["counters"]
+        self._counters, self._other_pools = options["counters"], options["other_pools"]
         super().__init__(
             name,
             " ".join(shlex.quote(word) for word in self._read),
@@ -59,8 +61,10 @@ class Command(Balancer):
                 survives_reload="survives_reload" in can,
                 counters=bool(self._counters),
                 served=bool(self._counters),
+                finds_pools=bool(self._other_pools),
             ),
         )
+        self.in_flight_source = f"the program `{_line(self._in_flight)}`" if self._in_flight else ""
         for option in ("read", "write"):
             if not options[option]:
                 raise InvalidInput(
@@ -68,6 +72,7 @@ class Command(Balancer):
                 )
         self.timeout, self._running = options["timeout"], options["running"]
         self._version = "unknown"
+        self._facts: dict[str, tuple[Timing, bool]] = {}  # what was read of a pool beside its members
 
     def version(self) -> str:
         # A program is not asked for it alone: it may stand in what was read.
@@ -98,15 +103,37 @@ class Command(Balancer):
         try:
             members = members_in(answer, self.capabilities)
             self._version = _text(answer, "version", "the answer", default="unknown")
+            self._facts[pool] = timing_in(answer), _flag(answer, "drains_first", "the answer", False)
         except NotAsAgreed as error:
             raise self._stranger(self._read, error) from None
         if not self._in_flight:
             return members
         counts = self._ask(self._in_flight, {"pool": pool})
         try:
-            return [replace(member, in_flight=_count(counts, member.name)) for member in members]
+            return [replace(member, in_flight=_known_count(counts, member.name)) for member in members]
         except NotAsAgreed as error:
             raise self._stranger(self._in_flight, error) from None
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        if not self._other_pools:
+            return super().other_pools(pool)
+        names = {member.name for member in self.members(pool)}  # by which a pool that there is not is told
+        answer = self._ask(self._other_pools, {"pool": pool})
+        try:
+            return others_in(answer, names)
+        except NotAsAgreed as error:
+            raise self._stranger(self._other_pools, error) from None
+
+    def timing(self, pool: str) -> Timing:
+        return self._read_facts(pool)[0]
+
+    def drains_first(self, pool: str) -> bool:
+        return self._read_facts(pool)[1]
+
+    def _read_facts(self, pool: str) -> tuple[Timing, bool]:
+        if pool not in self._facts:
+            self.members(pool)
+        return self._facts[pool]
 
     def counters(self, pool: str) -> dict[str, Counters]:
         if not self._counters:
@@ -195,6 +222,42 @@ def members_in(answer: dict[str, Any], can: Capabilities) -> list[Member]:
     return members
 
 
+def others_in(answer: dict[str, Any], names: set[str]) -> list[OtherPool]:
+    """The other pools in what the program for them printed.
+
+    :param names: of the members of the pool that was asked about.
+    :raises NotAsAgreed: naming what is wrong.
+    """
+    rows = answer.get("pools")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NotAsAgreed("`pools` is no list of objects")
+    found = []
+    for row in rows:
+        name = _text(row, "name", "a pool")
+        members = row.get("members")
+        if not name or not isinstance(members, list) or not members or not names.issuperset(map(str, members)):
+            raise NotAsAgreed(
+                f"`members` of pool {name!r} is {members!r} and no list of members of the pool that was asked about"
+            )
+        reason = _text(row, "reason", name, default=OtherPool.reason)
+        found.append(OtherPool(name, tuple(map(str, members)), reason))
+    return found
+
+
+def timing_in(answer: dict[str, Any]) -> Timing:
+    """The balancer's own timing, in what the program for reading printed.
+
+    :raises NotAsAgreed: naming what is wrong.
+    """
+    row = answer.get("timing")
+    if row is None:
+        return Timing()
+    if not isinstance(row, dict):
+        raise NotAsAgreed("`timing` is no object")
+    leave, check = (_seconds(row, key, "`timing`") for key in ("leave", "check"))
+    return Timing(leave, check, _text(row, "source", "`timing`", default="the program for reading"))
+
+
 def served_in(answer: dict[str, Any]) -> Served | None:
     """What users got, in what the program for counters printed; None where it does not tell.
 
@@ -210,19 +273,55 @@ def served_in(answer: dict[str, Any]) -> Served | None:
 
 def _member(row: dict[str, Any], can: Capabilities) -> Member:
     name = _text(row, "name", "a member")
-    checked = row.get("checked", True)
-    if not name or not isinstance(checked, bool):
-        raise NotAsAgreed(f"a member has `name` {name!r} and `checked` {checked!r}")
-    checked = checked and can.health_readback
+    if not name:
+        raise NotAsAgreed(f"a member has `name` {name!r}")
+    checked = _flag(row, "checked", name, True) and can.health_readback
+    state = _one_of(row, "state", name, STATES)
+    own = _one_of(row, "own_state", name, STATES) if row.get("own_state") is not None else state
     return Member(
         name=name,
         address=_text(row, "address", name),
-        state=_one_of(row, "state", name, STATES),
+        state=state,
+        own_state="" if own == state else own,
         weight=_count(row, "weight", name) if can.weight_range else NO_WEIGHT,
         health=_one_of(row, "health", name, HEALTH) if checked else UNKNOWN,
         checked=checked,
         last_check=_text(row, "last_check", name, default="") if checked else "",
+        tier=_count(row, "tier", name) if "tier" in row else 0,
+        requests=_known_count(row, "requests", name) if "requests" in row else None,
+        check_progress=_progress(row, name) if checked else None,
     )
+
+
+def _progress(row: dict[str, Any], where: str) -> Tuple[int, int] | None:
+    """Checks passed and needed."""
+    value = row.get("check_progress")
+    if value is None:
+        return None
+    fits = (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
+    )
+    if not fits or not 0 <= value[0] <= value[1]:
+        raise NotAsAgreed(f"`check_progress` of {where} is {value!r} and not [passed, needed]")
+    return value[0], value[1]
+
+
+def _flag(row: dict[str, Any], key: str, where: str, default: bool) -> bool:
+    value = row.get(key, default)
+    if not isinstance(value, bool):
+        raise NotAsAgreed(f"`{key}` of {where} is {value!r} and neither true nor false")
+    return value
+
+
+def _seconds(row: dict[str, Any], key: str, where: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise NotAsAgreed(f"`{key}` of {where} is {value!r} and no number of seconds from 0")
+    return float(value)
 
 
 def _text(row: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
@@ -244,6 +343,11 @@ def _count(row: dict[str, Any], key: str, where: str = "the answer") -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise NotAsAgreed(f"`{key}` of {where} is {value!r} and no whole number from 0")
     return value
+
+
+def _known_count(row: dict[str, Any], key: str, where: str = "the answer") -> int | None:
+    """A count; None for null, which says that it is not known."""
+    return None if key in row and row[key] is None else _count(row, key, where)
 
 
 def _as_agreed(change: Change) -> dict[str, Any]:

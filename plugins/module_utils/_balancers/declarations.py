@@ -487,6 +487,14 @@ DECLARED = (
                 type="list",
                 elements="str",
             ),
+            "other_pools": Option(
+                (
+                    "Program, with its arguments, that prints in which other pools of the balancer a pool's servers are members too.",
+                    "Without it no other pool is looked for: name all of them in C(pool).",
+                ),
+                type="list",
+                elements="str",
+            ),
             "counters": Option(
                 (
                     "Program, with its arguments, that prints how many requests each member was given and how many it failed, "
@@ -534,10 +542,12 @@ DECLARED = (
             fresh_health=True,
             survives_reload=True,
             returns_by_check=True,
+            membership=True,
+            finds_pools=True,
         ),
         options={
             "region": Option("AWS region. boto3 looks for one where it always does when it is not given."),
-            "url": Option("URL of another endpoint than the region's own."),
+            "url": Option("URL of another endpoint than the region's own, for EC2 too, which is asked whether an instance still exists."),
             "profile": Option("Profile of the AWS configuration files."),
             "access_key": Option(
                 (
@@ -553,9 +563,11 @@ DECLARED = (
         remarks={
             "counters": "AWS counts by target group, in CloudWatch",
             "sticky_drain": "a target is registered or not",
-            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or not",
+            "in_flight": "not how much: a target is draining until the deregistration delay has passed (300 s unless changed), busy or "
+            "not; no for target groups of a Network Load Balancer, whose connections outlast it",
             "weight_range": "AWS gives weights to target groups alone",
             "fresh_health": "a target that is registered anew starts with new checks; untried on AWS",
+            "membership": "a member that is added is a tag until it is registered",
             "survives_reload": "who is out is in tags of the target group, at most 50 less its other tags",
         },
     ),
@@ -602,17 +614,23 @@ DECLARED = (
             fresh_health=True,
             counters=True,
             served=True,
+            finds_pools=True,
         ),
         options={
-            "url": Option("URL of the Data Plane API, version 3, such as V(https://lb1:5555).", required=True),
+            "url": Option(
+                "URL of the Data Plane API, version 3, such as V(https://lb1:5555); V(/v3) after it may be left out.",
+                required=True,
+            ),
             **HTTP,
             "username": Option("A user of the API's user list.", required=True),
             "password": Option("That user's password.", secret=True, required=True),
         },
+        minimum="3.0",
         verified="a stand-in that answers as the API's published source does, with a real HAProxy behind it; never the API itself",
         remarks={
             "counters": "in HTTP mode",
             "served": "in HTTP mode",
+            "in_flight": "of the process that answers the API; former ones after a reload are not counted",
             "weight_range": "the API writes no weights at run time; `haproxy` does",
             "fresh_health": "a returning member counts as up for the moment between two requests, for clients that are bound to it alone",
             "membership": "the API adds members whose checks never start (its issue 299)",

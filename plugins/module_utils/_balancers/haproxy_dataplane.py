@@ -10,82 +10,104 @@ after the API's specification and its published source, and never run against it
   calls `disabled`, brought in and drained (12), is said to be in maintenance (issue 343).  The statistics say MAINT and DRAIN
   rightly, and hide a drain of a server that is down alone.  Each is believed where it can be;
 * a write of what the API believes to be so already is not done, and answered with 200: hence the reading back;
+* of a server that is in maintenance with another one, which it tracks, or because its name has no address, neither view tells whether
+  it is so by a write as well.  It is supposed not to be, unless this task wrote it; to disable it takes a drain first, or the API
+  leaves the write out;
 * `operational_state` is written before `admin_state` of the same request, and leaving maintenance undoes it: two requests;
-* weights cannot be written at run time, and not every version shows them.
+* weights cannot be written at run time, and not every version shows them;
+* one process answers.  Former ones, which finish their requests after a reload, are not seen.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 from urllib.parse import quote
 
 from .._clock import Clock
 from .._domain.counters import Counters, Served
-from .._domain.errors import InvalidInput, Refused, Unreachable
+from .._domain.errors import DeployError, InvalidInput, NotApplied, Refused, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
+from .._domain.pools import OtherPool, Timing
+from . import dataplane_config
 from .base import Balancer
+from .dataplane_api import SERVICE, DataPlaneApi
 from .declaration import Capabilities
+from .haproxy_config import Config
 from .haproxy_counters import FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
-from .http_api import Answer, HttpApi
+from .haproxy_member import tiers
+from .haproxy_pools import Listed, comparable, others
 
-SERVICE = "/v3/services/haproxy"
 ADMIN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 NO_WEIGHT = 1  # of servers whose weight is not 0: what it is cannot be changed
+INHERITED = "MAINT ("  # as the statistics begin that say so
 
 
 class HAProxyDataPlane(Balancer):
     """See the module's own text."""
 
     provider = "haproxy_dataplane"
+    in_flight_source = "`scur` and `qcur` of the process that answers; former processes after a reload are not counted"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.api = HttpApi.of("HAProxy's Data Plane API", options, re.sub(r"/v3/?$", "", options["url"]))
+        self.api = DataPlaneApi(name, options)
         super().__init__(name, self.api.endpoint, capabilities)
         # Servers that track another, by pool, as last read: they have no result of their own.
         self._following: dict[str, set[str]] = {}
+        self._configs: dict[str, Config] = {}
+        self._written: dict[tuple[str, str], str] = {}  # states that this task wrote, by pool and server
 
     def version(self) -> str:
-        told = self._get("/v3/info")
-        api = told.get("api") if isinstance(told, dict) else None
-        return str(api.get("version", "unknown")).lstrip("v") if isinstance(api, dict) else "unknown"
+        return self.api.version()
 
     def running(self) -> tuple[str, float]:
-        info = self._info()
+        info = self.api.info()
         return str(info["pid"]), float(info["uptime"])
-
-    def _info(self) -> dict[str, Any]:
-        """What HAProxy's process tells of itself, `pid` and `uptime` among it."""
-        path = f"{SERVICE}/runtime/info"
-        told = self._get(path)
-        found = told[0] if isinstance(told, list) and told else told  # one for each process, before
-        info = found.get("info") if isinstance(found, dict) else None
-        if not isinstance(info, dict) or not all(isinstance(info.get(key), int) for key in ("pid", "uptime")):
-            raise self.api.stranger(f"GET {path}", repr(told))
-        return info
 
     def members(self, pool: str) -> list[Member]:
         servers = self._servers(pool)
         mine = self._mine(pool)
         missing = [server["name"] for server in servers if server["name"] not in mine]
         if missing:
-            raise Unreachable(
-                f"Balancer {self.name}: the Data Plane API knows the servers of {pool}, and has no statistics of {', '.join(missing)}. "
-                "Is HAProxy being reloaded? Run the task again."
-            )
+            raise self._unfitting(pool, missing, bool(mine))
         self._following[pool] = {name for name, row in mine.items() if row.get("tracked")}
-        return [member(server, mine[server["name"]]) for server in servers]
+        tier = self._tiers(pool, mine)
+        return [
+            member(server, mine[server["name"]], tier[server["name"]], self._written.get((pool, server["name"]), ENABLED))
+            for server in servers
+        ]
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        self._servers(pool)  # which knows what to say of a pool that there is not
+        rows = self.api.stats("?type=server", "server")
+        if rows and not any(row["stats"].get("addr") for row in rows):
+            raise Refused(
+                f"Balancer {self.name}: the runtime socket of the Data Plane API shows no addresses of servers, by which their other pools "
+                "would be found. Its `stats socket` line needs `level operator` or `level admin`."
+            )
+        return others(pool, [_listed(row) for row in rows])
+
+    def timing(self, pool: str) -> Timing:
+        found = self._config(pool).check_time(pool)
+        return Timing(check=found[0], source=found[1]) if found else Timing()
+
+    def drains_first(self, pool: str) -> bool:
+        names = [server["name"] for server in self._servers(pool)]
+        return self._config(pool).shuts_sessions(pool, names) is not False
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         now = {member.name: member for member in self.members(pool)}
+        gentle = distrust and self._config(pool).shuts_sessions(pool, [change.name for change in changes]) is not False
         for change in changes:
             if change.name not in now:
                 raise Refused(f"Balancer {self.name}: backend {pool} has no server {change.name}.")
-            if change.state is not None and change.state != now[change.name].state:
-                self._put(pool, change.name, {"admin_state": ADMIN_STATE[change.state]})
-            if distrust and change.name not in self._following[pool]:
+            inherited = now[change.name].own != now[change.name].state
+            if change.state is not None and (change.state != now[change.name].own or inherited):
+                self._set_state(pool, change.name, change.state, inherited)
+            # To mark it down would end what it has under way, where it is configured so.
+            busy = now[change.name].in_flight != 0
+            if distrust and change.name not in self._following[pool] and not (gentle and busy):
                 self._put(pool, change.name, {"operational_state": "down"})
         members = self.members(pool)
         self.check_written(
@@ -97,24 +119,59 @@ class HAProxyDataPlane(Balancer):
         )
         return members
 
+    def _set_state(self, pool: str, name: str, state: str, inherited: bool) -> None:
+        if inherited and state == DISABLED:
+            drained = self._put(pool, name, {"admin_state": ADMIN_STATE[DRAINED]})
+            if not isinstance(drained, dict) or drained.get("admin_state") == ADMIN_STATE[DISABLED]:
+                raise NotApplied(
+                    f"Balancer {self.name}: {pool}/{name} is in maintenance for another reason than a write, and the Data Plane API does "
+                    "not let it be disabled for itself (issue 343). Provider haproxy does, where the runtime socket can be reached."
+                )
+        self._put(pool, name, {"admin_state": ADMIN_STATE[state]})
+        self._written[pool, name] = state
+
     def _servers(self, pool: str) -> list[dict[str, Any]]:
         if not re.fullmatch(r"[A-Za-z0-9_.:-]+", pool):
             raise InvalidInput(
                 f"{pool!r} is no name of a pool: HAProxy allows letters, digits and _ . : - in it. Nothing was touched."
             )
         path = f"{SERVICE}/runtime/backends/{quote(pool, safe='')}/servers"
-        answer = self.api.ask("GET", path)
         # Of a backend that there is not some versions say 404, others that it has no servers.
-        servers = [] if answer.status == 404 else self._json(answer, path)
+        servers = self.api.get(path, absent=[])
         if not isinstance(servers, list) or not all(_is_server(server) for server in servers):
-            raise self.api.stranger(f"GET {path}", repr(answer.text))
+            raise self.api.http.stranger(f"GET {path}", repr(servers))
         if not servers:
-            known = sorted({row["name"] for row in self._stats("?type=backend", "backend")})
+            known = sorted({row["name"] for row in self.api.stats("?type=backend", "backend")})
             if pool not in known:
                 raise InvalidInput(
                     f"Balancer {self.name} has no pool {pool!r}. HAProxy's backends are: {', '.join(known) or 'none'}. Nothing was touched."
                 )
         return servers
+
+    def _unfitting(self, pool: str, missing: list[str], partly: bool) -> Unreachable:
+        why = "Is HAProxy being reloaded? Run the task again."
+        if not partly:
+            why = f"Either HAProxy is being reloaded: run the task again. Or backend {pool} is `disabled` in the configuration."
+        return Unreachable(
+            f"Balancer {self.name}: the Data Plane API knows the servers of {pool}, and has no statistics of {', '.join(missing)}. {why}"
+        )
+
+    def _config(self, pool: str) -> Config:
+        """The backend in HAProxy's configuration, as far as the API shows it."""
+        if pool not in self._configs:
+            where = f"{SERVICE}/configuration"
+            backend = f"{where}/backends/{quote(pool, safe='')}"
+            try:
+                told = [self.api.get(path) for path in (backend, f"{backend}/servers", f"{where}/defaults")]
+            except DeployError:  # it is not known then, which is no reason not to go on
+                told = [None, None, None]
+            self._configs[pool] = dataplane_config.config(pool, *told)
+        return self._configs[pool]
+
+    def _tiers(self, pool: str, stats: dict[str, dict[str, Any]]) -> dict[str, int]:
+        rows = [{"svname": name, "bck": str(row.get("bck", ""))} for name, row in stats.items()]
+        backups = any(row["bck"] == "1" for row in rows)
+        return tiers(rows, backups and bool(self._config(pool).all_backups(pool)))
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, lambda: self._mine(pool))
@@ -127,7 +184,7 @@ class HAProxyDataPlane(Balancer):
     def _looks(self, pool: str, read: Callable[[], Dict[str, Dict[str, Any]]]) -> tuple[dict[str, list[dict[str, int]]], str]:
         """Several looks at the counters, by the row's name, and since when they count; none of a pool in TCP mode."""
         self._servers(pool)  # which knows what to say of a pool that there is not
-        info = self._info()
+        info = self.api.info()
         if forgets(str(info.get("version", ""))):
             self.capabilities = replace(self.capabilities, uncounted=FORGETFUL)
         looks: dict[str, list[dict[str, int]]] = {}
@@ -140,52 +197,15 @@ class HAProxyDataPlane(Balancer):
 
     def _whole(self, pool: str) -> dict[str, dict[str, Any]]:
         """The statistics of the backend itself, by its name."""
-        return {row["name"]: row["stats"] for row in self._stats("?type=backend", "backend") if row["name"] == pool}
+        return {row["name"]: row["stats"] for row in self.api.stats("?type=backend", "backend") if row["name"] == pool}
 
     def _mine(self, pool: str) -> dict[str, dict[str, Any]]:
         """The statistics of a pool's servers, by name."""
-        stats = self._stats(f"?type=server&parent={quote(pool, safe='')}", "server")
+        stats = self.api.stats(f"?type=server&parent={quote(pool, safe='')}", "server")
         return {row["name"]: row["stats"] for row in stats if row.get("backend_name") == pool}
 
-    def _stats(self, query: str, kind: str) -> list[dict[str, Any]]:
-        path = f"{SERVICE}/stats/native{query}"
-        told = self._get(path)
-        # One object for the one process that there is; a list of them, for each process, before.
-        groups = told if isinstance(told, list) else [told]
-        rows: list[dict[str, Any]] = []
-        for group in groups:
-            found = group.get("stats") if isinstance(group, dict) else None
-            if not isinstance(found, list):
-                raise self.api.stranger(f"GET {path}", repr(told))
-            rows += [row for row in found if isinstance(row, dict) and row.get("type") == kind]
-        return [row for row in rows if isinstance(row.get("name"), str) and isinstance(row.get("stats"), dict)]
-
-    def _put(self, pool: str, name: str, body: dict[str, str]) -> None:
-        path = f"{SERVICE}/runtime/backends/{quote(pool, safe='')}/servers/{quote(name, safe='')}"
-        answer = self.api.ask("PUT", path, json.dumps(body), {"Content-Type": "application/json"})
-        if answer.status != 200:
-            raise self._refusal(answer, f"PUT {path}")
-
-    def _get(self, path: str) -> Any:
-        return self._json(self.api.ask("GET", path), path)
-
-    def _json(self, answer: Answer, path: str) -> Any:
-        if answer.status in (401, 403):
-            raise self._refusal(answer, f"GET {path}")
-        try:
-            told = answer.json()
-        except (ValueError, RecursionError):
-            told = None
-        if answer.status != 200 or told is None:
-            raise self.api.stranger(f"GET {path}", f"{answer.status} {answer.text!r}")
-        return told
-
-    def _refusal(self, answer: Answer, what: str) -> Refused:
-        try:
-            said = str(answer.json()["message"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            said = repr(answer.text[:200])
-        return Refused(f"Balancer {self.name}: the Data Plane API answered {answer.status} to {what}: {said}")
+    def _put(self, pool: str, name: str, body: dict[str, str]) -> Any:
+        return self.api.put(f"{SERVICE}/runtime/backends/{quote(pool, safe='')}/servers/{quote(name, safe='')}", body)
 
 
 def _is_server(server: Any) -> bool:
@@ -204,8 +224,11 @@ def state(admin_state: str, status: str) -> str:
     return ENABLED
 
 
-def member(server: dict[str, Any], row: dict[str, Any]) -> Member:
-    """A server as the API's two views have it: its run-time state, and its statistics."""
+def member(server: dict[str, Any], row: dict[str, Any], tier: int = 0, own: str = ENABLED) -> Member:
+    """A server as the API's two views have it: its run-time state, and its statistics.
+
+    :param own: the state that was written to it, where it is in maintenance for another reason.
+    """
     status = str(row.get("status") or "")
     found = state(str(server.get("admin_state")), status)
     # Results are left out while a server is in maintenance; failed checks are counted wherever there are checks.
@@ -214,13 +237,35 @@ def member(server: dict[str, Any], row: dict[str, Any]) -> Member:
     host, port = str(server.get("address", "")), server.get("port", 0)
     said = row.get("last_chk") or row.get("check_desc")
     weight, scur, qcur = server.get("uweight", row.get("weight")), row.get("scur"), row.get("qcur")
+    health = UNKNOWN if found == DISABLED or not checked else DOWN if status.startswith(("DOWN", "NOLB")) else UP
+    because = f"in maintenance {status[len(INHERITED) - 1 :]}" if status.startswith(INHERITED) else ""
+    stot = row.get("stot")
     return Member(
         name=server["name"],
         address=("[{}]:{}" if ":" in host else "{}:{}").format(host, port),
         state=found,
         weight=0 if weight == 0 else NO_WEIGHT,
-        health=UNKNOWN if found == DISABLED or not checked else DOWN if status.startswith(("DOWN", "NOLB")) else UP,
+        own_state=own if because and own != found else "",
+        health=health,
         in_flight=scur + (qcur if isinstance(qcur, int) else 0) if isinstance(scur, int) else None,
         checked=checked,
-        last_check=" ".join(str(word) for word in (check, row.get("check_code"), said) if word),
+        last_check=" ".join(str(word) for word in (because, check, row.get("check_code"), said) if word),
+        tier=tier,
+        check_progress=_progress(row) if health == DOWN else None,
+        requests=stot if isinstance(stot, int) else None,
     )
+
+
+def _progress(row: dict[str, Any]) -> Tuple[int, int] | None:
+    """Checks that have passed and those that it takes, of one that is down."""
+    passed, needed = row.get("check_health"), row.get("check_rise")
+    if not isinstance(passed, int) or not isinstance(needed, int) or not 0 <= passed < needed:
+        return None
+    return passed, needed
+
+
+def _listed(row: dict[str, Any]) -> Listed:
+    """A row of the statistics as a server of any backend."""
+    host, _colon, port = str(row["stats"].get("addr") or "").rpartition(":")
+    address = comparable(host.strip("[]"), port)
+    return Listed(str(row.get("backend_name") or ""), row["name"], address, str(row["stats"].get("tracked") or ""))

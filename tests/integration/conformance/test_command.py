@@ -110,9 +110,55 @@ def test_what_a_failing_program_says_is_told(tmp_path):
         read(entry(tmp_path, read=written(tmp_path, "silent", "sys.exit(3)")))
 
 
+def test_what_else_is_told_of_a_member_is_taken(tmp_path):
+    more = {"tier": 1, "own_state": "enabled", "requests": 7, "check_progress": [1, 3], "health": "down"}
+    words = prints(tmp_path, {"members": [{**M1, "state": "disabled", **more}, {**M1, "name": "m2", "health": "up"}]})
+    one, two = open_balancer(entry(tmp_path, read=words, can=["health_readback"])).members("shop")
+    assert (one.tier, one.state, one.own, one.requests, one.check_progress) == (1, "disabled", "enabled", 7, (1, 3))
+    assert (two.tier, two.own, two.requests, two.check_progress) == (0, "enabled", None, None)
+
+
+def test_a_count_that_is_not_known_is_not_zero(tmp_path):
+    words = prints(tmp_path, {"members": [M1, {**M1, "name": "m2"}]})
+    counts = prints(tmp_path, {"m1": None, "m2": 0}, "in_flight")
+    balancer = open_balancer(entry(tmp_path, read=words, in_flight=counts))
+    assert [member.in_flight for member in balancer.members("shop")] == [None, 0]
+    assert "in_flight.py" in balancer.in_flight_source
+
+
+def test_the_balancers_own_timing_is_told_with_its_members(tmp_path):
+    told = {"timing": {"leave": 30, "check": 12.5, "source": "the console"}, "drains_first": True}
+    balancer = open_balancer(entry(tmp_path, read=prints(tmp_path, {"members": [M1], **told})))
+    timing = balancer.timing("shop")
+    assert (timing.leave, timing.check, timing.source) == (30, 12.5, "the console") and balancer.drains_first("shop")
+    balancer = open_balancer(entry(tmp_path, read=prints(tmp_path, {"members": [M1]})))
+    assert balancer.timing("shop").leave is None and not balancer.drains_first("shop")
+
+
+def test_other_pools_are_told_by_a_program(tmp_path):
+    words = prints(tmp_path, {"members": [M1, {**M1, "name": "m2"}]})
+    told = {"pools": [{"name": "admin", "members": ["m1"]}, {"name": "ws", "members": ["m1", "m2"], "reason": "same rule"}]}
+    balancer = open_balancer(entry(tmp_path, read=words, other_pools=prints(tmp_path, told, "other")))
+    assert balancer.capabilities.finds_pools
+    found = [(other.name, other.members, other.reason) for other in balancer.other_pools("shop")]
+    assert found == [("admin", ("m1",), "same address"), ("ws", ("m1", "m2"), "same rule")]
+    for wrong in ({}, {"pools": [1]}, {"pools": [{"name": "a", "members": ["m9"]}]}, {"pools": [{"name": "a", "members": []}]}):
+        balancer = open_balancer(entry(tmp_path, read=words, other_pools=prints(tmp_path, wrong, "other")))
+        with pytest.raises(Unreachable, match="cannot be used: `(pools|members)`"):
+            balancer.other_pools("shop")
+    with pytest.raises(Refused, match="cannot tell in which other pools"):
+        open_balancer(entry(tmp_path, read=words)).other_pools("shop")
+
+
 @pytest.mark.parametrize(
     ("printed", "said"),
     [
+        ('{"members": [{"name": "a", "address": "x", "state": "enabled", "own_state": "up"}]}', "`own_state` of a is 'up'"),
+        ('{"members": [{"name": "a", "address": "x", "state": "enabled", "tier": -1}]}', "`tier` of a is -1"),
+        ('{"members": [{"name": "a", "address": "x", "state": "enabled", "requests": "7"}]}', "`requests` of a is '7'"),
+        ('{"members": [], "timing": 3}', "`timing` is no object"),
+        ('{"members": [], "timing": {"leave": -1}}', "`leave` of `timing` is -1"),
+        ('{"members": [], "drains_first": "no"}', "`drains_first` of the answer is 'no'"),
         ("", "no JSON"),
         ("hello", "no JSON"),
         ('{"members": [', "no JSON"),
@@ -123,7 +169,7 @@ def test_what_a_failing_program_says_is_told(tmp_path):
         ('{"members": [1]}', "`members` is no list of objects"),
         ('{"pools": "app"}', "`pools` is no list"),
         ('{"members": [{"name": ""}]}', "a member has `name` ''"),
-        ('{"members": [{"name": "a", "checked": 1}]}', "`checked` 1"),
+        ('{"members": [{"name": "a", "checked": 1}]}', "`checked` of a is 1"),
         ('{"members": [{"name": "a", "address": "x", "state": "up"}]}', "none of enabled, drained, disabled"),
         ('{"members": [], "version": 3}', "`version` of the answer is 3"),
     ],
@@ -211,6 +257,18 @@ def test_since_when_it_runs_is_a_number(tmp_path, seconds):
 def test_who_can_check_anew_can_read_health():
     can = open_balancer({"provider": "command", "read": ["r"], "write": ["w"], "can": ["fresh_health"]}).capabilities
     assert can.fresh_health and can.health_readback and not can.sticky_drain
+
+
+def test_the_example_tells_what_a_tracked_server_and_backups_are(make_command, apps):
+    lead = f"backend lead\n    server x 127.0.0.1:{apps['m1'].port} check inter 100ms\n"
+    rig = make_command(standby=("m3", "m4"), more={"extra": lead, "server_options": {"m1": "track lead/x"}}, wait=False)
+    assert [member.tier for member in rig.members().values()] == [0, 0, 1, 2]
+    rig.ask("set server lead/x state maint")
+    m1 = rig.members()["m1"]
+    assert (m1.state, m1.own) == ("disabled", "enabled") and isinstance(m1.requests, int)
+    rig.balancer().apply("app", [Change("m1", "disabled")])
+    rig.ask("set server lead/x state ready")
+    assert (rig.members()["m1"].state, rig.members()["m1"].own) == ("disabled", "disabled")
 
 
 def test_two_hundred_members(make_command, apps):

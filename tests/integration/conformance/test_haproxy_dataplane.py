@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_a_backend_that_there_is_not_and_one_without_servers(make_haproxy_datapl
 
 
 def test_wrong_credentials(plane):
-    with pytest.raises(Refused, match="answered 401 to GET .*unauthenticated") as failure:
+    with pytest.raises(Refused, match="answered 401 to GET .*unauthenticated.*the user deploy.*`userlist`") as failure:
         read(plane.entry(password="hush-hush"))
     assert "hush-hush" not in failure.value.message
 
@@ -150,8 +151,113 @@ def test_since_when_haproxy_runs(plane):
 
 def test_haproxy_is_gone_and_its_api_is_not(plane):
     plane.server.stop()
-    with pytest.raises(Unreachable, match="dial unix"):
+    said = "the Data Plane API at .* answers, and HAProxy does not answer it: dial unix .*runtime socket"
+    with pytest.raises(Unreachable, match=said):
         read(plane.entry())
+    with pytest.raises(Unreachable, match="HAProxy does not answer it: it tells neither the process nor since when it runs"):
+        plane.balancer().running()
+
+
+@pytest.mark.parametrize("path", ["", "/v2", "/v3/"])
+def test_version_2_is_told_as_such(make_haproxy_dataplane, path):
+    rig = make_haproxy_dataplane(wait=False, more={"words": ("v2",)})
+    said = r"version 3 of the Data Plane API is required; this is 2\.9\.9\. Nothing was touched"
+    for look in (read, lambda entry: open_balancer(entry).version()):
+        with pytest.raises(InvalidInput, match=said):
+            look(rig.entry(url=rig.entry()["url"] + path))
+
+
+def test_a_disabled_backend_is_named_as_one_of_two_causes(make_haproxy_dataplane, apps):
+    server = f"    server m1 127.0.0.1:{apps['m1'].port}\n"
+    rig = make_haproxy_dataplane(more={"extra": f"backend off\n    disabled\n{server}"})
+    with pytest.raises(Unreachable, match="no statistics of m1. Either HAProxy is being reloaded.*Or backend off is `disabled`"):
+        read(rig.entry(), pool="off")
+
+
+def test_a_pool_that_tracks_this_one_is_another_pool_of_its_members(make_haproxy_dataplane, apps):
+    elsewhere = f"backend tracks\n    server x 127.0.0.1:{apps['m2'].port} track {POOL}/m1\n"
+    rig = make_haproxy_dataplane(more={"extra": elsewhere})
+    (other,) = rig.balancer().other_pools(POOL)
+    assert (other.name, set(other.members)) == ("tracks", {"m1", "m2"}) and f"tracks {POOL}/m1" in other.reason
+
+
+def test_maintenance_that_is_inherited_is_not_taken_for_ours(make_haproxy_dataplane, apps):
+    rig = make_haproxy_dataplane(
+        more={"extra": f"backend lead\n    server x 127.0.0.1:{apps['m1'].port} {CHECK}\n", "server_options": {"m1": "track lead/x"}},
+        wait=False,
+    )
+    rig.wait_until("m1 is up", lambda pool: pool["m1"].health == "up")
+    rig.ask("set server lead/x state maint")
+    assert (rig.members()["m1"].state, rig.members()["m1"].own) == ("disabled", "enabled")
+    assert "via lead/x" in rig.members()["m1"].last_check
+    rig.balancer().apply(POOL, [Change("m1", "disabled")])
+    rig.ask("set server lead/x state ready")
+    assert rig.members()["m1"].state == "disabled"
+    rig.ask("set server lead/x state maint")
+    balancer = rig.balancer()
+    balancer.apply(POOL, [Change("m1", "drained")])
+    balancer.apply(POOL, [Change("m1", "enabled")])
+    rig.ask("set server lead/x state ready")
+    rig.wait_until("m1 is in", lambda pool: pool["m1"].state == "enabled")
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ({}, False),
+        ({"server_options": {"m1": f"{CHECK} on-marked-down shutdown-sessions"}}, True),
+        ({"defaults": "default-server on-marked-down shutdown-sessions"}, True),
+    ],
+)
+def test_members_whose_sessions_are_shut_are_drained_first(make_haproxy_dataplane, options, first):
+    rig = make_haproxy_dataplane(more=options)
+    assert rig.balancer().drains_first(POOL) is first
+
+
+def test_without_a_configuration_sessions_may_be_shut(plane):
+    (plane.directory / "haproxy.cfg").unlink()
+    assert plane.balancer().drains_first(POOL) is True
+    assert plane.balancer().timing(POOL).check is None
+
+
+def test_a_fresh_check_does_not_end_what_is_under_way(make_haproxy_dataplane, monkeypatch):
+    rig = make_haproxy_dataplane(more={"defaults": "default-server on-marked-down shutdown-sessions"})
+    bodies = []
+    put = haproxy_dataplane.HAProxyDataPlane._put
+    busy = haproxy_dataplane.member
+
+    def noted(self, pool, name, body):
+        bodies.append(body)
+        return put(self, pool, name, body)
+
+    monkeypatch.setattr(haproxy_dataplane.HAProxyDataPlane, "_put", noted)
+    rig.balancer().apply(POOL, [Change("m1", "drained")], distrust=True)
+    monkeypatch.setattr(haproxy_dataplane, "member", lambda server, row, *more: busy(server, {**row, "scur": 1}, *more))
+    rig.balancer().apply(POOL, [Change("m2", "drained")], distrust=True)
+    assert bodies == [{"admin_state": "drain"}, {"operational_state": "down"}, {"admin_state": "drain"}]
+
+
+def test_how_long_a_check_takes_is_read_from_the_configuration(plane):
+    timing = plane.balancer().timing(POOL)
+    assert timing.check == pytest.approx(0.2 + 2) and timing.leave is None
+    assert timing.source == "inter 0.1s, rise 2 in the configuration that the Data Plane API shows"
+
+
+def test_backups_are_later_tiers(make_haproxy_dataplane):
+    rig = make_haproxy_dataplane(standby=("m3", "m4"))
+    assert [member.tier for member in rig.members().values()] == [0, 0, 1, 2]
+    rig = make_haproxy_dataplane(standby=("m3", "m4"), more={"defaults": "option allbackups"})
+    assert [member.tier for member in rig.members().values()] == [0, 0, 1, 1]
+
+
+def test_requests_are_counted_by_member(plane):
+    def given():
+        return sum(member.requests for member in plane.members().values())
+
+    before = given()
+    with urllib.request.urlopen(f"http://127.0.0.1:{plane.port}/", timeout=10) as answer:
+        assert answer.status == 200
+    assert given() == before + 1
 
 
 def test_a_failed_return_leaves_the_member_where_it_was(plane, apps):

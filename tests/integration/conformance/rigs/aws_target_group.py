@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -32,6 +33,24 @@ MAY_LOOK = (
     '[{"Effect": "Allow", "Action": "elasticloadbalancing:Describe*", "Resource": "*"}]}'
 )
 MAY_ALL = MAY_LOOK.replace("Describe", "")
+# What docs/balancers.md asks for, and no more.
+MAY_DEPLOY = MAY_LOOK.replace(
+    '"elasticloadbalancing:Describe*"',
+    '["ec2:DescribeInstances", %s]'
+    % ", ".join(
+        f'"elasticloadbalancing:{right}"'
+        for right in (
+            "DescribeTargetGroups",
+            "DescribeTargetGroupAttributes",
+            "DescribeTargetHealth",
+            "DescribeTags",
+            "AddTags",
+            "RemoveTags",
+            "RegisterTargets",
+            "DeregisterTargets",
+        )
+    ),
+)
 
 
 def rigs() -> dict[str, Maker]:
@@ -102,16 +121,25 @@ class AwsTargetGroupRig(Rig):
         ]
         ids = [subnet["Subnet"]["SubnetId"] for subnet in subnets]
         balancer = balancers.create_load_balancer(Name="lb", Subnets=ids)["LoadBalancers"][0]["LoadBalancerArn"]
-        group = balancers.create_target_group(Name=POOL, Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip")
-        self.arn = group["TargetGroups"][0]["TargetGroupArn"]
-        # A target group that no load balancer uses has no healthy targets.
-        forward = [{"Type": "forward", "TargetGroupArn": self.arn}]
-        balancers.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward)
-        targets = [{"Id": id_, "Port": self.settings.members[name]} for name, id_ in self.targets.items()]
-        balancers.register_targets(TargetGroupArn=self.arn, Targets=targets)
-        self.keys = {"may all": self._user("deploy", MAY_ALL), "may look": self._user("look", MAY_LOOK)}
+        self.arn = self._group(POOL, vpc, balancer, 80, self.settings.members)
+        if self.settings.other:
+            self._group(OTHER_POOL, vpc, balancer, 81, self.settings.other)
+        policies = {"may all": ("all", MAY_ALL), "may look": ("look", MAY_LOOK), "may deploy": ("deploy", MAY_DEPLOY)}
+        self.keys = {who: self._user(*policy) for who, policy in policies.items()}
         # From now on it holds every call against the permissions of who makes it.
         self._moto("reset-auth", b"0")
+
+    def _group(self, name: str, vpc: str, balancer: str, port: int, members: dict[str, int]) -> str:
+        balancers = self.client("elbv2")
+        group = balancers.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip")
+        arn: str = group["TargetGroups"][0]["TargetGroupArn"]
+        # A target group that no load balancer uses has no healthy targets.
+        forward = [{"Type": "forward", "TargetGroupArn": arn}]
+        balancers.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=port, DefaultActions=forward)
+        targets = [{"Id": self.targets[member], "Port": port} for member, port in members.items()]
+        if targets:
+            balancers.register_targets(TargetGroupArn=arn, Targets=targets)
+        return arn
 
     def _user(self, name: str, policy: str) -> dict[str, str]:
         people = self.client("iam")
@@ -148,7 +176,7 @@ class AwsTargetGroupRig(Rig):
         return {"provider": "aws_target_group", "region": REGION, "url": self.url, "names": names, **keys, **more}
 
     def entry(self, **more: Any) -> dict[str, Any]:
-        return self._entry("may all", **more)
+        return self._entry("may deploy", **more)
 
     def read_only_entry(self, **more: Any) -> dict[str, Any]:
         return self._entry("may look", **more)

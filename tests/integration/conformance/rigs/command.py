@@ -23,7 +23,10 @@ EXAMPLES = Path(__file__).resolve().parents[4] / "examples" / "command"
 CLAIMS = {"can": ["sticky_drain", "health_readback", "fresh_health"], "weights": [0, 256]}
 
 
-def programs(path: Path, names: tuple[str, ...] = ("read", "write", "running", "in_flight", "counters")) -> dict[str, list[str]]:
+PROGRAMS = ("read", "write", "running", "in_flight", "counters", "other_pools")
+
+
+def programs(path: Path, names: tuple[str, ...] = PROGRAMS) -> dict[str, list[str]]:
     """The options that name the example's programs, for the socket at `path`."""
     return {name: [sys.executable, str(EXAMPLES / "inhouse.py"), "--socket", str(path), name] for name in names}
 
@@ -36,14 +39,16 @@ def rigs() -> dict[str, Maker]:
     binary = balancers[min(balancers)]  # 3.0 counts less, which the entry does not claim
     return {
         label: Maker(
-            partial(CommandRig, binary, claims=claims), open_balancer(_entry(Path("/nowhere"), claims)).capabilities
+            partial(CommandRig, binary, claims=claims),
+            open_balancer(_entry(Path("/nowhere"), claims)).capabilities,
+            standby=True,
         )
         for label, claims in (("command", CLAIMS), ("command-bare", {}))
     }
 
 
 def _entry(path: Path, claims: dict[str, Any]) -> dict[str, Any]:
-    counted = ("in_flight", "counters") if claims else ()
+    counted = ("in_flight", "counters", "other_pools") if claims else ()
     return {"provider": "command", **programs(path, ("read", "write", "running", *counted)), **claims}
 
 

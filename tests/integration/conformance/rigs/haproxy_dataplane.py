@@ -32,7 +32,7 @@ def rigs() -> dict[str, Maker]:
     if not balancers:
         return {}
     can = PROVIDERS["haproxy_dataplane"].capabilities
-    return {"haproxy_dataplane": Maker(partial(DataPlaneRig, balancers[max(balancers)]), can)}
+    return {"haproxy_dataplane": Maker(partial(DataPlaneRig, balancers[max(balancers)]), can, standby=True)}
 
 
 class DataPlaneRig(HAProxyRig):
@@ -54,13 +54,22 @@ class DataPlaneRig(HAProxyRig):
     def start(self) -> None:
         super().start()
         for port, path, server in self.apis:
-            command = [sys.executable, str(STAND_IN), str(port), str(path), ":".join(LOGIN.values()), *self.words]
+            configuration = str(self.directory / "haproxy.cfg")
+            command = [
+                sys.executable,
+                str(STAND_IN),
+                str(port),
+                str(path),
+                ":".join(LOGIN.values()),
+                configuration,
+                *self.words,
+            ]
             server.start(command, partial(self._api_answers, port))
 
     @staticmethod
     def _api_answers(port: int) -> bool:
         try:
-            return HttpApi("", 5, url=f"http://127.0.0.1:{port}", **LOGIN).ask("GET", "/v3/info").status == 200
+            return HttpApi("", 5, url=f"http://127.0.0.1:{port}", **LOGIN).ask("GET", "/v3/info").status in (200, 404)
         except Unreachable:
             return False
 

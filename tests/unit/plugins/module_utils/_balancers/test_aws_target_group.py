@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import aws_target_group as aws
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import aws_targets as aws
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.aws_target_group import NAME
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
 
@@ -35,14 +36,14 @@ GROUP = aws.Group("arn:x", 80, True)
     ],
 )
 def test_a_target_as_a_member(health, state, seen, in_flight):
-    member = aws._member(GROUP, aws.Target("i-1", 80), health)
+    member = aws.member(GROUP, aws.Target("i-1", 80), health)
     assert (member.state, member.health, member.in_flight) == (state, seen, in_flight)
     assert member.available is (health["State"] == "healthy")
     assert member.last_check.startswith(health["State"])
 
 
 def test_a_target_whose_group_checks_nobody_is_available():
-    member = aws._member(GROUP, aws.Target("i-1", 80), {"State": "unavailable", "Reason": "Target.HealthCheckDisabled"})
+    member = aws.member(GROUP, aws.Target("i-1", 80), {"State": "unavailable", "Reason": "Target.HealthCheckDisabled"})
     assert (member.checked, member.health, member.available) == (False, "unknown", True)
 
 
@@ -55,8 +56,61 @@ def test_a_target_whose_group_checks_nobody_is_available():
     ],
 )
 def test_names_and_addresses(target, name, address):
-    member = aws._member(GROUP, target, {"State": "healthy"})
+    member = aws.member(GROUP, target, {"State": "healthy"})
     assert (member.name, member.address) == (name, address)
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "TLS", "UDP", "TCP_UDP"])
+def test_the_end_of_a_deregistration_says_nothing_of_connections(protocol):
+    group = aws.Group("arn:x", 80, True, protocol)
+    assert aws.member(group, aws.Target("i-1", 80), aws.NOT_REGISTERED).in_flight is None
+
+
+@pytest.mark.parametrize(
+    ("value", "zone", "since"),
+    [("", "", 0), ("all", "all", 0), ("all/1767225600", "all", 1767225600), ("/1767225600", "", 1767225600), ("a/b", "a", 0)],
+)
+def test_tags(value, zone, since):
+    tags = [{"Key": "team", "Value": "shop"}, {"Key": f"{aws.OUT}2001:db8::1:80", "Value": value}]
+    (record,) = aws.records({"TagDescriptions": [{"Tags": tags}]}).values()
+    assert (record.target, record.since) == (aws.Target("2001:db8::1", 80, zone), since)
+    if since:
+        assert record.target.tag(since) == tags[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "target"),
+    [
+        ("i-1", "i-1:80", aws.Target("i-1", 80)),
+        ("i-1:81", "i-1:81", aws.Target("i-1", 81)),
+        ("i-1:80", "i-1:80", aws.Target("i-1", 80)),
+        ("2001:db8::1", "[2001:db8::1]:80", aws.Target("2001:db8::1", 80)),
+    ],
+)
+def test_a_target_to_be_added(name, address, target):
+    assert GROUP.target(name, address) == target
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "said"),
+    [
+        ("i-1", "i-1", "is no address of a target"),
+        ("i-1", "i-1:0", "is no address"),
+        ("i-1", ":80", "is no address"),
+        ("m1", "i-1:80", "is called i-1, not m1.*`names`"),
+        ("i-1", "i-1:81", "is called i-1:81, not i-1"),
+    ],
+)
+def test_a_target_that_cannot_be_added(name, address, said):
+    with pytest.raises(InvalidInput, match=f"{said}.*Nothing was touched"):
+        GROUP.target(name, address)
+
+
+def test_how_long_checks_take():
+    row = {"TargetGroupArn": "a", "Port": 80, "HealthCheckIntervalSeconds": 30, "HealthyThresholdCount": 5}
+    assert aws.group({**row, "HealthCheckTimeoutSeconds": 5}).check == 155
+    assert aws.group({**row, "HealthCheckEnabled": False}).check is None
+    assert aws.group({"TargetGroupArn": "a", "Port": 80}).check is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +127,7 @@ def test_names_and_addresses(target, name, address):
     ],
 )
 def test_names_of_target_groups(pool, good):
-    assert bool(aws.NAME.fullmatch(pool)) is good
+    assert bool(NAME.fullmatch(pool)) is good
 
 
 JSON = st.recursive(
@@ -103,11 +157,12 @@ ANSWERS = st.fixed_dictionaries(
 @given(ANSWERS)
 def test_whatever_is_answered_ends_in_members_or_in_words(answers):
     balancer = open_balancer({"provider": "aws_target_group", "region": "r"})
-    balancer._call = lambda what, none="", **_: answers[what] if isinstance(answers[what], dict) else {}
-    try:
-        balancer.members("shop")
-    except DeployError as error:
-        assert error.message.startswith("Balancer ")
+    balancer.api.call = lambda what, **_: answers.get(what) if isinstance(answers.get(what), dict) else {}
+    for look in (balancer.members, balancer.heal, balancer.other_pools, balancer.timing):
+        try:
+            look("shop")
+        except DeployError as error:
+            assert error.message.startswith("Balancer ")
 
 
 def test_a_key_without_its_secret():

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +81,26 @@ def test_checks(row, checked, health):
     assert (member(**row).checked, member(**row).health) == (checked, health)
 
 
+def test_maintenance_that_nobody_wrote_is_not_a_members_own():
+    seen = member({"admin_state": "maint"}, status="MAINT (via app/m2)")
+    assert (seen.state, seen.own, seen.last_check.split(" L7OK")[0]) == ("disabled", "enabled", "in maintenance (via app/m2)")
+    assert member({"admin_state": "maint"}, status="MAINT (resolution)").own == "enabled"
+    assert member({"admin_state": "maint"}, status="MAINT").own == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("row", "progress"),
+    [
+        ({"status": "DOWN 1/3", "check_health": 1, "check_rise": 3}, (1, 3)),
+        ({"status": "UP", "check_health": 4, "check_rise": 3}, None),
+        ({"status": "DOWN", "check_health": 0}, None),
+        ({"status": "MAINT", "check_health": 0, "check_rise": 3}, None),
+    ],
+)
+def test_how_many_checks_have_passed(row, progress):
+    assert member(**row).check_progress == progress
+
+
 @pytest.mark.parametrize(("server", "row", "weight"), [({}, {"weight": 0}, 0), ({}, {}, 1), ({"uweight": 0}, {}, 0)])
 def test_of_weights_zero_alone_is_told(server, row, weight):
     assert member(server, **row).weight == weight
@@ -117,10 +140,12 @@ def test_whatever_is_answered_ends_in_members_or_in_words(status, servers, stats
     balancer = open_balancer(ENTRY)
 
     def ask(method, path, body=None, headers=None):
-        return Answer(status, {}, plane.json.dumps(stats if "/stats/" in path else servers))
+        return Answer(status, {}, json.dumps(stats if "/stats/" in path else servers))
 
-    balancer.api.ask = ask
-    for look in (balancer.version, balancer.running, lambda: balancer.members("app")):
+    balancer.api.http.ask = ask
+    looks = [balancer.version, balancer.running]
+    looks += [partial(look, "app") for look in (balancer.members, balancer.other_pools, balancer.timing, balancer.drains_first)]
+    for look in looks:
         try:
             look()
         except DeployError as error:
