@@ -255,15 +255,17 @@ DECLARED = (
             fresh_health=True,
             survives_reload=True,
             membership=True,
+            finds_pools=True,
         ),
         options={
             "file": Option(
                 (
                     "Path of the EDS file, the C(path_config_source) of the cluster. It is JSON, and the pool is its C(cluster_name).",
+                    "For several pools, each with a file of its own, C({pool}) in the file's name stands for the pool.",
                     "A member's name is the C(hostname) of its endpoint, else C(host:port).",
+                    "Without it Envoy is only read, whatever its endpoints come from: for O(balancers[].seen_by) and for checks.",
                 ),
                 type="path",
-                required=True,
             ),
             "socket": Option("Path of the admin interface's socket, the C(pipe) of its address.", type="path"),
             "url": Option(
@@ -271,6 +273,7 @@ DECLARED = (
             ),
         },
         one_of=(("socket", "url"),),
+        minimum="1.23",
         verified="Envoy 1.40",
         remarks={
             "counters": "an answer that breaks off counts as a success",

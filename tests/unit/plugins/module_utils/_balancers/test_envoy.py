@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import envoy
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import envoy, envoy_clusters, envoy_config, envoy_parent
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
@@ -53,11 +54,12 @@ def member(tmp_path, *hosts, stats=None, **more):
     return seen
 
 
-def answers(driver, clusters, stats):
+def answers(driver, clusters, stats, configured=()):
     told = [{"name": f"cluster.app.{name}", "value": value} for name, value in stats.items()]
     texts = {
         "/stats": json.dumps({"stats": [*told, {"histograms": {}}]}),
         "/clusters": json.dumps({"cluster_statuses": clusters}),
+        "/config_dump": json.dumps({"configs": [{"cluster": each} for each in configured]}),
     }
     driver.api.ask = lambda method, path: Answer(200, {}, texts[path.split("?")[0]])
 
@@ -105,14 +107,15 @@ def test_statistics_under_another_name():
     told = {
         "stats": [{"name": "cluster.a_b.c.version_text", "value": "9"}, {"name": "cluster.a_b.c.other", "value": 1}]
     }
-    counted = envoy._counted(told)
+    counted = envoy_clusters.counted(told)
     assert counted == {"a_b.c": {"version_text": "9"}}
-    assert envoy._cluster(cluster(observability_name="a:b.c"), counted).stats["version_text"] == "9"
+    (seen,) = envoy_clusters.clusters({"cluster_statuses": [cluster(observability_name="a:b.c")]}, counted)
+    assert seen.stats["version_text"] == "9"
 
 
 def test_the_service_name_is_the_pool_where_there_is_one():
-    assert envoy._goes_by({"name": "app"}, "app") and envoy._goes_by({"name": "x", "eds_service_name": "app"}, "app")
-    assert not envoy._goes_by({"name": "app", "eds_service_name": "x"}, "app")
+    told = {"cluster_statuses": [{"name": "app"}, {"name": "x", "eds_service_name": "app"}, {"name": "y"}]}
+    assert [each.service for each in envoy_clusters.clusters(told, {})] == ["app", "app", "y"]
 
 
 @pytest.mark.parametrize(
@@ -154,14 +157,14 @@ GARBAGE = st.recursive(
 def test_garbage_is_told_in_words(clusters, stats):
     driver = opened()
     driver.timeout = 0
-    driver.file.read = lambda: json.dumps(FILE)
+    driver.files.of = lambda name, pool: SimpleNamespace(path="/eds.json", read=lambda: json.dumps(FILE))
     for told in (
         clusters,
         [clusters],
         {"cluster_statuses": clusters},
         {"cluster_statuses": [{"name": "app", "host_statuses": clusters}]},
     ):
-        texts = {"/stats": json.dumps(stats), "/clusters": json.dumps(told)}
+        texts = {"/stats": json.dumps(stats), "/clusters": json.dumps(told), "/config_dump": json.dumps(clusters)}
         driver.api.ask = lambda method, path, texts=texts: Answer(200, {}, texts[path.split("?")[0]])
         with pytest.raises(DeployError):
             driver.members("app")
@@ -178,7 +181,8 @@ def test_the_same_file_is_the_same_endpoint(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "needs `file`; provider envoy takes exactly one of `socket`, `url`"),
+        ({}, "provider envoy takes exactly one of `socket`, `url`"),
+        ({"file": "/{pool}/eds.json", "socket": "/x"}, "in the name of the file alone, not in that of a directory"),
         ({"file": "eds.json", "socket": "/x"}, "`file` is to be an absolute path"),
         ({"file": "/eds.json", "socket": "/x", "url": "http://127.0.0.1:1"}, "exactly one of"),
         ({"file": "/eds.json", "url": "127.0.0.1:9901"}, "The URL of Envoy's admin interface is to be"),
