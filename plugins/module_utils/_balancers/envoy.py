@@ -15,7 +15,7 @@ The file is written, the admin interface tells what Envoy made of it.  What is n
 * Requests that are under way when a host leaves are not cut, but no longer shown: only who is idle leaves.  While the former process
   of a hot restart serves on, its requests are not shown either: a member leaves at once, and its connections are counted (`envoy_parent`).
 * A higher priority gets requests before the lower one is empty: as soon as less than 72 % of that are healthy (`overprovisioning_factor`
-  1.4).  One that Envoy is not told of does not count, so this is so while a member that leaves has something in flight, or is drained.
+  1.4).  A host that is DRAINING, or was so before it became UNHEALTHY, does not count there, one that became UNHEALTHY at once does.
 * A file with no resources is accepted and changes nothing, one that is refused shows in two counters alone, and the reason is in the log.
 """
 
@@ -256,7 +256,7 @@ class Envoy(Balancer):
         gone = [entry.address for entry in earlier if entry.address not in left]
         while True:
             clusters = self._look(pool, deadline)
-            objections = _objections(entries, clusters, gone, file.version)
+            objections = self._objections(entries, clusters, gone, file.version)
             if not objections:
                 return
             refused = any(now.refusals > was.refusals for was, now in zip(before, clusters))
@@ -288,7 +288,7 @@ class Envoy(Balancer):
         while True:
             written = self._entries(pool, file.read())
             clusters = self._look(pool, deadline if patient else None)
-            objections = _objections(written, clusters)
+            objections = self._objections(written, clusters)
             if not objections:
                 return written, clusters
             if deadline.passed:
@@ -310,6 +310,23 @@ class Envoy(Balancer):
             )
         return self.files.of(self.name, pool)
 
+    def _objections(
+        self, entries: list[Entry], clusters: list[Cluster], gone: Sequence[str] = (), version: str | None = None
+    ) -> list[str]:
+        """How the clusters are not as the file has it."""
+        found = []
+        for cluster in clusters:
+            if version is not None and cluster.stats["version_text"] != version:
+                found.append(
+                    f"cluster {cluster.name} goes by version {cluster.stats['version_text']!r}, not {version!r}"
+                )
+            config = self._config().get(cluster.name)
+            weighs = config is None or config.weighs
+            said = [cluster.objection(entry, weighs) for entry in entries]
+            found += [f"cluster {cluster.name} {each}" for each in said if each]
+            found += [f"cluster {cluster.name} still has {address}" for address in gone if address in cluster.hosts]
+        return found
+
     def _opened(self, path: str, text: str) -> EdsFile:
         try:
             return EdsFile(text)
@@ -323,7 +340,7 @@ class Envoy(Balancer):
 
     def _entries(self, pool: str, text: str) -> list[Entry]:
         path = self._file(pool).path
-        if self._parsed.get(path, ("", None))[0] != text:
+        if path not in self._parsed or self._parsed[path][0] != text:
             self._parsed[path] = (text, self._opened(path, text))
         file = self._parsed[path][1]
         if pool not in file.clusters:
@@ -471,19 +488,6 @@ class Envoy(Balancer):
             return answer.json()
         except (ValueError, RecursionError):
             raise self.api.stranger(f"GET {path.split('?')[0]}", f"{answer.status} {answer.text!r}") from None
-
-
-def _objections(
-    entries: list[Entry], clusters: list[Cluster], gone: Sequence[str] = (), version: str | None = None
-) -> list[str]:
-    """How the clusters are not as the file has it."""
-    found = []
-    for cluster in clusters:
-        if version is not None and cluster.stats["version_text"] != version:
-            found.append(f"cluster {cluster.name} goes by version {cluster.stats['version_text']!r}, not {version!r}")
-        found += [f"cluster {cluster.name} {said}" for said in map(cluster.objection, entries) if said]
-        found += [f"cluster {cluster.name} still has {address}" for address in gone if address in cluster.hosts]
-    return found
 
 
 def _shown(entry: Entry, clusters: list[Cluster]) -> int:

@@ -86,15 +86,18 @@ class Cluster:
         """Whether it has ever opened a connection: until then checks have the interval of a cluster without traffic."""
         return self.stats["upstream_cx_total"] > 0
 
-    def objection(self, entry: Entry) -> str:
-        """How this is not as the entry says; empty when it is."""
+    def objection(self, entry: Entry, weighs: bool = True) -> str:
+        """How this is not as the entry says; empty when it is.
+
+        :param weighs: whether its policy goes by weights; one that does not may show others.
+        """
         hosts = [host for host in self.hosts.get(entry.address, []) if not (host.leaving and not entry.kept)]
         if entry.kept:
             return f"still has {entry.name}" if hosts else ""
         if not hosts:
             return f"does not have {entry.name}"
         host = hosts[-1]
-        if (host.state, host.weight) != (entry.state, entry.weight):
+        if host.state != entry.state or (weighs and host.weight != entry.weight):
             return (
                 f"has {entry.name} {host.state} with weight {host.weight}, not {entry.state} with weight {entry.weight}"
             )

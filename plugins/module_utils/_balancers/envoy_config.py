@@ -20,6 +20,8 @@ DUMPS = tuple(
     f"/config_dump?resource={resource}&mask={MASK}" for resource in ("static_clusters", "dynamic_active_clusters")
 )
 EDS = "EDS"
+#: policies that take hosts by chance, or by the load that these report
+WITHOUT_WEIGHTS = frozenset(("RANDOM", "Random", "ClientSideWeightedRoundRobin"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _config(told: Any) -> ClusterConfig:
     source = pick(pick(told, "eds_cluster_config", {}), "eds_config", {})
     file = pick(source, "path_config_source", {"path": pick(source, "path", "")})
     path = str(pick(file, "path", ""))
-    policies = _policies(balancing[1]) or [str(pick(told, "lb_policy", "ROUND_ROBIN"))]
+    policies = _policies(balancing[1]) or [str(pick(told, "lb_policy", ""))]
     return ClusterConfig(
         name=str(pick(told, "name", "")),
         kind=str(pick(told, "type", "" if pick(told, "cluster_type") else "STATIC")),
@@ -92,18 +94,19 @@ def _config(told: Any) -> ClusterConfig:
         watched=str(pick(pick(file, "watched_directory", {}), "path", "")),
         by_locality=any(find_key(each, "locality_weighted_lb_config") for each in balancing)
         or "WrrLocality" in policies,
-        weighs=policies[0].upper() != "RANDOM",
+        weighs=not WITHOUT_WEIGHTS.intersection(policies),
         checks=tuple(pick(told, "health_checks", [])),
     )
 
 
 def _policies(told: Any) -> list[str]:
-    """The message types of load balancing policies, the one that is used first."""
-    types = [
-        str(pick(pick(pick(policy, "typed_extension_config", {}), "typed_config", {}), "@type", ""))
-        for policy in pick(told, "policies", [])
-    ]
-    return [each.rpartition(".")[2] for each in types if each]
+    """The message types of the load balancing policy that is used, and of those that it is made of."""
+    if isinstance(told, dict):
+        # Of several, Envoy takes the first that it knows.
+        inner = told["policies"][:1] if isinstance(told.get("policies"), list) else list(told.values())
+        types = [str(told["@type"]).rpartition(".")[2]] if "@type" in told else []
+        return types + [name for value in inner for name in _policies(value)]
+    return []
 
 
 def _interval(check: Any, used: bool) -> tuple[str, float]:

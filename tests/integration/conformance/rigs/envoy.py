@@ -43,6 +43,7 @@ class EnvoyRig(Rig):
     """Envoy with one cluster, whose endpoints are in a file, and its admin interface on a unix socket.
 
     :param cluster: fields of the cluster that are to be otherwise.
+    :param more: clusters beside it.
     :param text: the file, instead of the usual one.
     :param tcp: whether the admin interface is on a TCP port instead.
     :param twin: whether there is a second cluster, `other`, that goes by the same file, on a port of its own.
@@ -60,6 +61,7 @@ class EnvoyRig(Rig):
         directory: Path,
         settings: Settings,
         cluster: dict[str, Any] | None = None,
+        more: list[dict[str, Any]] | None = None,
         text: str | None = None,
         tcp: bool = False,
         twin: bool = False,
@@ -69,13 +71,13 @@ class EnvoyRig(Rig):
     ) -> None:
         super().__init__(directory, settings)
         self.binary, self.cluster, self.tcp, self.twin = binary, cluster or {}, tcp, twin
-        self.static, self.hot, self.dumps = static, hot, dumps
+        self.more, self.static, self.hot, self.dumps = more or [], static, hot, dumps
         self.folder, self.socket = directory / "eds", directory / "admin.sock"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / f"{POOL}.json"
         self.file.write_text(self._usual() if text is None else text, encoding="utf-8")
         if settings.other and not static:
-            other = self._response(OTHER_POOL, [{"lb_endpoints": self._endpoints(settings.other)}])
+            other = self.response(OTHER_POOL, [{"lb_endpoints": self._endpoints(settings.other)}])
             (self.folder / f"{OTHER_POOL}.json").write_text(other, encoding="utf-8")
         self.port, self.admin_port, self.twin_port, self.other_port = free_ports(4)
         self.server = Server(directory / "envoy.log")
@@ -164,7 +166,8 @@ class EnvoyRig(Rig):
     def check_failed(self, member: Member) -> bool:
         return "failed_active_health_check" in member.last_check and "pending_active_hc" not in member.last_check
 
-    def endpoint(self, name: str, port: int, **more: Any) -> dict[str, Any]:
+    @staticmethod
+    def endpoint(name: str, port: int, **more: Any) -> dict[str, Any]:
         """One entry of the file."""
         where = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
         return {"endpoint": {"address": where, "hostname": name}, "load_balancing_weight": 100, **more}
@@ -179,7 +182,8 @@ class EnvoyRig(Rig):
         return [self.endpoint(name, port) for name, port in members.items()]
 
     @staticmethod
-    def _response(cluster: str, localities: list[dict[str, Any]]) -> str:
+    def response(cluster: str, localities: list[dict[str, Any]]) -> str:
+        """A file of one cluster."""
         assignment = {"@type": ASSIGNMENT, "cluster_name": cluster, "endpoints": localities}
         return json.dumps({"version_info": "1", "resources": [assignment]}, indent=2) + "\n"
 
@@ -189,7 +193,7 @@ class EnvoyRig(Rig):
         if self.settings.standby:
             later = {name: self.settings.members[name] for name in self.settings.standby}
             localities.append({"priority": 1, "lb_endpoints": self._endpoints(later)})
-        return self._response(POOL, localities)
+        return self.response(POOL, localities)
 
     def _configuration(self) -> dict[str, Any]:
         pipe = {"pipe": {"path": str(self.socket), "mode": 0o600}}
@@ -211,7 +215,7 @@ class EnvoyRig(Rig):
         return {
             "node": {"id": "rig", "cluster": "rig"},
             "admin": {"address": self._listens(self.admin_port) if self.tcp else pipe, "allow_paths": allowed},
-            "static_resources": {"listeners": listeners, "clusters": clusters},
+            "static_resources": {"listeners": listeners, "clusters": [*clusters, *self.more]},
         }
 
     def _other(self, usual: dict[str, Any]) -> dict[str, Any]:
