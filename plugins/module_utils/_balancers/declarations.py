@@ -274,11 +274,11 @@ DECLARED = (
         },
         one_of=(("socket", "url"),),
         minimum="1.23",
-        verified="Envoy 1.40",
+        verified="Envoy 1.40; 1.36 by hand",
         remarks={
             "counters": "an answer that breaks off counts as a success",
             "sticky_drain": "with DRAINING in `override_host_status`",
-            "in_flight": "before 1.40 with all requests of the cluster that wait for a connection",
+            "in_flight": "before 1.39 with all requests of the cluster that wait for a connection",
         },
     ),
     Provider(

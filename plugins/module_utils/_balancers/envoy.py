@@ -49,7 +49,7 @@ SERVER = "/server_info"
 SICK = ("failed_active_health_check", "pending_active_hc", "failed_outlier_check", "excluded_via_immediate_hc_fail")
 EACH, OF_CLUSTER = (
     "`rq_active` and `rq_pending_active` of the host",
-    "`rq_active` of the host, and all requests of the cluster that wait for a connection (before Envoy 1.40)",
+    "`rq_active` of the host, and all requests of the cluster that wait for a connection (before Envoy 1.39)",
 )
 FORMER = "connections of both processes of a hot restart in /proc, while the former one serves"
 UNSEEN = "not known while the former process of a hot restart serves, which is not seen from here: it takes root, or Envoy's user"
@@ -237,7 +237,9 @@ class Envoy(Balancer):
         :raises NotApplied: when it does not.
         """
         before = self._look(pool, Deadline(Clock(), self.timeout))
-        self._check_source(pool, before)
+        elsewhere = self._other_source(pool, before)
+        if elsewhere:
+            raise Refused(f"Balancer {self.name}: {elsewhere} Nothing was touched.")
         own = self._file(pool)
         old = own.read()
         earlier = self._entries(pool, old)
@@ -292,10 +294,11 @@ class Envoy(Balancer):
             if not objections:
                 return written, clusters
             if deadline.passed:
-                raise Unreachable(
-                    f"Balancer {self.name}: Envoy does not go by {file.path}: {objections[0]}. Is Envoy starting, was the file "
-                    "refused (its log says why) or changed in place instead of replaced, or is it another cluster's?"
+                why = self._other_source(pool, clusters) or (
+                    "Is Envoy starting, was the file refused (its log says why) or changed in place instead of replaced, or is it another "
+                    "cluster's?"
                 )
+                raise Unreachable(f"Balancer {self.name}: Envoy does not go by {file.path}: {objections[0]}. {why}")
             Clock().sleep(PAUSE)
 
     def _file(self, pool: str) -> ConfigFile:
@@ -353,26 +356,20 @@ class Envoy(Balancer):
         except ValueError as error:
             raise self._unfit(path, error) from None
 
-    def _check_source(self, pool: str, clusters: list[Cluster]) -> None:
-        """See that Envoy reads this file, as far as it tells.
-
-        :raises Refused: when it reads another one, or watches another directory.
-        """
+    def _other_source(self, pool: str, clusters: list[Cluster]) -> str:
+        """How Envoy does not read this file, as far as it tells; empty when it does, or does not tell."""
         path = self._file(pool).path
         for config in (self._config()[each.name] for each in clusters if each.name in self._config()):
             if config.source != "file":
-                raise Refused(
-                    f"Balancer {self.name}: cluster {config.name} gets its endpoints by `{config.source}`, not from a file, so {path} "
-                    "would change nothing. Nothing was touched."
-                )
+                return f"Cluster {config.name} gets its endpoints by `{config.source}`, not from a file, so {path} changes nothing."
             watched = config.watched or os.path.dirname(config.path)
             for said, theirs, ours in (("reads", config.path, path), ("watches", watched, os.path.dirname(path))):
                 if _elsewhere(theirs, ours):
-                    raise Refused(
-                        f"Balancer {self.name}: cluster {config.name} {said} {theirs}, not {ours}, by its `path_config_source`, so what is "
-                        f"written to {path} would not take effect. If Envoy runs in a container, where that is another place, remove the "
-                        "one that is called so here. Nothing was touched."
+                    return (
+                        f"Cluster {config.name} {said} {theirs}, not {ours}, by its `path_config_source`, so {path} changes nothing. If "
+                        "Envoy runs in a container, where that is another place, remove the one that is called so here."
                     )
+        return ""
 
     def _config(self) -> dict[str, ClusterConfig]:
         """The configuration of all clusters by name; of none where `allow_paths` does not allow to read it."""

@@ -174,7 +174,7 @@ def _host(told: Any, stats: dict[str, Any]) -> Host:
     gauges = {pick(stat, "name"): int(pick(stat, "value", 0)) for stat in pick(told, "stats", [])}
     health = pick(told, "health_status", {})
     flags = tuple(name for name, value in health.items() if value is True)
-    # Envoys before 1.40 tell for the whole cluster alone how many requests wait for a connection.
+    # Envoys before 1.39 tell for the whole cluster alone how many requests wait for a connection.
     waiting = gauges.get("rq_pending_active", stats.get("upstream_rq_pending_active", 0))
     return Host(
         address=place(pick(told, "address")),

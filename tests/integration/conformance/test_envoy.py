@@ -220,9 +220,17 @@ def test_a_file_that_envoy_does_not_read_is_not_written(rig, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(rig.file.read_text(encoding="utf-8"), encoding="utf-8")
     before = other.stat()
-    with pytest.raises(Refused, match=r"cluster app reads .*app\.json, not .*other\.json.*Nothing was touched"):
+    with pytest.raises(Refused, match=r"Cluster app reads .*app\.json, not .*other\.json.*Nothing was touched"):
         set_pool(rig.entry(file=str(other)), ["m1"], state="drained")
     assert other.stat() == before
+
+
+def test_a_file_that_says_otherwise_than_the_one_that_envoy_reads_is_told_from_it(rig, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(edited(rig, lambda endpoints: endpoints[0]["lb_endpoints"].pop()), encoding="utf-8")
+    rig.write(edited(rig, lambda endpoints: endpoints[0]["lb_endpoints"][0].update(load_balancing_weight=7)))
+    with pytest.raises(Unreachable, match=r"does not go by .*other\.json: .*Cluster app reads .*app\.json, not"):
+        read(rig.entry(file=str(other), timeout=0.5))
 
 
 def test_a_file_in_a_directory_that_envoy_does_not_watch_is_not_written(make_envoy, tmp_path):
@@ -231,7 +239,7 @@ def test_a_file_in_a_directory_that_envoy_does_not_watch_is_not_written(make_env
     source = {"path": str(file), "watched_directory": {"path": str(elsewhere)}}
     rig = make_envoy(more={"cluster": {"eds_cluster_config": {"eds_config": {"path_config_source": source}}}})
     before = rig.file.stat()
-    with pytest.raises(Refused, match=r"cluster app watches .*elsewhere, not .*/eds, by its.*Nothing was touched"):
+    with pytest.raises(Refused, match=r"Cluster app watches .*elsewhere, not .*/eds, by its.*Nothing was touched"):
         set_pool(rig.entry(), ["m1"], state="drained")
     assert rig.file.stat() == before
 
@@ -542,7 +550,7 @@ def test_what_a_control_plane_serves_can_be_read_and_not_written(make_envoy, con
     # A file that says the same is not the one that Envoy goes by.
     before = rig.file.stat()
     with pytest.raises(
-        Refused, match="app gets its endpoints by `api_config_source`, not from a file.*Nothing was touched"
+        Refused, match="Cluster app gets its endpoints by `api_config_source`, not from a file.*Nothing was touched"
     ):
         set_pool(rig.entry(), ["m1"], state="disabled")
     assert rig.file.stat() == before
@@ -738,7 +746,7 @@ def test_requests_that_a_member_was_given_are_counted(rig):
 def test_where_the_count_of_requests_in_flight_comes_from_is_told(rig):
     driver = rig.driver()
     driver.members(POOL)
-    each = tuple(map(int, driver.version().split(".")[:2])) >= (1, 40)
+    each = tuple(map(int, driver.version().split(".")[:2])) >= (1, 39)
     assert ("all requests of the cluster" in driver.in_flight_source) is not each
 
 

@@ -6,16 +6,27 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import envoy, envoy_clusters, envoy_config, envoy_parent
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import (
+    envoy,
+    envoy_clusters,
+    envoy_config,
+    envoy_parent,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
+    DeployError,
+    InvalidInput,
+    Refused,
+)
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 
 STATS = {"version_text": "1", "health_check.attempt": 3, "upstream_rq_pending_active": 4}
 ADDRESS = {"address": "192.0.2.1", "port_value": 80}
@@ -218,3 +229,142 @@ def test_addresses_for_a_new_member(address, known):
 def test_addresses_that_are_none(address):
     with pytest.raises(InvalidInput, match="is no IP address with a port"):
         envoy._ip_and_port(address)
+
+
+def configured(**more):
+    """A cluster as a config dump has it."""
+    told = {"configs": [{"cluster": {"@type": "Cluster", "name": "app", "type": "EDS", **more}}]}
+    return envoy_config.configs(told)["app"]
+
+
+@pytest.mark.parametrize(
+    ("config", "source", "path"),
+    [
+        ({"path_config_source": {"path": "/eds.json"}}, "file", "/eds.json"),
+        ({"pathConfigSource": {"path": "/eds.json"}}, "file", "/eds.json"),
+        ({"path": "/eds.json"}, "file", "/eds.json"),
+        ({"ads": {}, "resource_api_version": "V3"}, "ads", ""),
+        ({"api_config_source": {"api_type": "GRPC"}}, "api_config_source", ""),
+        ({}, "another", ""),
+    ],
+)
+def test_where_endpoints_come_from(config, source, path):
+    seen = configured(eds_cluster_config={"eds_config": config})
+    assert (seen.source, seen.path) == (source, path)
+
+
+@pytest.mark.parametrize(
+    ("more", "used", "seconds", "source"),
+    [
+        ({}, True, 22, "interval 10s, healthy_threshold 2, timeout 2s of cluster app"),
+        ({}, False, 122, "no_traffic_interval 60s, healthy_threshold 2, timeout 2s of cluster app"),
+        ({"no_traffic_interval": "1s"}, False, 22, "interval 10s, healthy_threshold 2, timeout 2s of cluster app"),
+        (
+            {"unhealthy_interval": "20s"},
+            True,
+            42,
+            "unhealthy_interval 20s, healthy_threshold 2, timeout 2s of cluster app",
+        ),
+        ({"initial_jitter": "0.500s"}, True, 22.5, "interval 10s, healthy_threshold 2, timeout 2s of cluster app"),
+    ],
+)
+def test_timing(more, used, seconds, source):
+    check = {"timeout": "2s", "interval": "10s", "healthy_threshold": 2, **more}
+    timing = configured(health_checks=[check]).timing(used)
+    assert (timing.check, timing.leave, timing.source) == (seconds, None, source)
+
+
+def test_no_timing_without_checks_or_without_what_they_are(tmp_path):
+    assert configured().timing(True).check is None
+    (tmp_path / "eds.json").write_text(json.dumps(FILE), encoding="utf-8")
+    driver = opened(tmp_path / "eds.json")
+    answers(driver, [cluster(host())], STATS, [{"name": "app", "type": "EDS", "health_checks": [{"interval": "soon"}]}])
+    assert driver.timing("app").check is None
+
+
+@pytest.mark.parametrize(
+    ("balancing", "by_locality", "weighs"),
+    [
+        ({}, False, True),
+        ({"lb_policy": "RING_HASH"}, False, True),
+        ({"lb_policy": "RANDOM"}, False, False),
+        ({"commonLbConfig": {"localityWeightedLbConfig": {}}}, True, True),
+    ],
+)
+def test_balancing(balancing, by_locality, weighs):
+    seen = configured(**balancing)
+    assert (seen.by_locality, seen.weighs) == (by_locality, weighs)
+
+
+def test_other_pools_are_clusters_with_the_same_addresses(tmp_path):
+    (tmp_path / "eds.json").write_text(json.dumps(FILE), encoding="utf-8")
+    driver = opened(tmp_path / "eds.json")
+    elsewhere = {**host(), "address": {"socket_address": {"address": "192.0.2.1", "port_value": 81}}}
+    told = [
+        cluster(host()),
+        {"name": "twin", "eds_service_name": "app", "host_statuses": [host()]},
+        {"name": "admin", "eds_service_name": "app-admin", "host_statuses": [host(), elsewhere]},
+        {"name": "metrics", "host_statuses": [elsewhere]},
+    ]
+    answers(driver, told, STATS)
+    (other,) = driver.other_pools("app")
+    assert (other.name, other.members, other.reason) == ("app-admin", ("m1",), "same address")
+
+
+def test_members_in_a_zone_of_their_own_are_told_apart_where_envoy_prefers_its_own(tmp_path):
+    assert member(tmp_path, host()).locality == ""
+    preferring = {**STATS, "lb_recalculate_zone_structures": 2}
+    assert member(tmp_path, host(), stats=preferring).locality == "-"
+
+
+def server_info(epoch=1, since="5s", **more):
+    """The answer to `/server_info`, of an Envoy whose base ID no other has."""
+    options = {"base_id": str(2**31), "restart_epoch": epoch, "parent_shutdown_time": "900s", **more}
+    return {"uptime_current_epoch": since, "command_line_options": options}
+
+
+def test_the_process_before_a_hot_restart_where_nothing_is_seen_of_it():
+    assert envoy_parent.former(server_info(epoch=0)) is None
+    assert envoy_parent.former(server_info()) == envoy_parent.Former(None)
+    assert envoy_parent.former(server_info(since="959s")) == envoy_parent.Former(None)
+    assert envoy_parent.former(server_info(since="961s")) is None
+    assert envoy_parent.former(None) == envoy_parent.Former(None)
+    assert envoy_parent.Former(None).to("192.0.2.1:80") is None
+
+
+def test_connections_are_counted_by_address_and_not_for_unix_sockets():
+    known = envoy_parent.Former({"192.0.2.1:80": 2})
+    assert (known.to("192.0.2.1:80"), known.to("192.0.2.2:80"), known.to("/run/app.sock")) == (2, 0, None)
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="as the kernel of such a machine writes them")
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("0100007F:1F90", "127.0.0.1:8080"),
+        ("0000000000000000FFFF00000100007F:1F90", "127.0.0.1:8080"),
+        ("B80D0120000000000000000001000000:0050", "[2001:db8::1]:80"),
+    ],
+)
+def test_addresses_of_the_kernel(told, address):
+    assert envoy_parent._address(told) == address
+
+
+def test_without_a_file_nothing_is_written(tmp_path):
+    driver = open_balancer({"provider": "envoy", "socket": "/nonexistent.sock"})
+    answers(driver, [cluster({**host(), "hostname": "m1", "priority": 1})], STATS)
+    (seen,) = driver.members("app")
+    assert (seen.name, seen.tier, seen.state, seen.in_flight) == ("m1", 1, "enabled", 3)
+    for write in (
+        lambda: driver.heal("app"),
+        lambda: driver.apply("app", [Change("m1", "disabled")]),
+        lambda: driver.add("app", "m2", "192.0.2.2:80"),
+    ):
+        with pytest.raises(Refused, match="can only be read: give `file`.*Nothing was touched"):
+            write()
+    assert driver.lock_name() == "envoy /nonexistent.sock"
+
+
+def test_all_files_of_a_directory_have_one_lock(tmp_path):
+    names = ("app.json", "other.json", "{pool}.json")
+    assert len({opened(tmp_path / name).lock_name() for name in names}) == 1
