@@ -147,7 +147,7 @@ class EnvoyRig(Rig):
 
     def read_only_entry(self, **more: Any) -> dict[str, Any]:
         # Permissions keep nobody out who is root. The same file under a name so long that none beside it can be longer.
-        other = self.directory / ("x" * 240 + ".json")
+        other = self.folder / ("x" * 240 + ".json")
         other.unlink(missing_ok=True)
         os.link(self.file, other)
         return self.entry(file=str(other), **more)
