@@ -26,6 +26,7 @@ COLUMNS = {
     "clean_writes": "clean",
     "counters": "counters",
     "served": "what users got",
+    "finds_pools": "other pools",
 }
 
 

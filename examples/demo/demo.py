@@ -31,9 +31,11 @@ BEFORE = 3.0  # seconds of load before a rollout begins, for the latency to comp
 class Demo:
     """The demo's story."""
 
-    def __init__(self, work: Path, requests: int, rate: float, provider: str, variables: dict[str, Any]) -> None:
+    def __init__(
+        self, work: Path, requests: int, rate: float, provider: str, variables: dict[str, Any], pools: int = 1
+    ) -> None:
         self.work, self.requests, self.rate = work, requests, rate
-        self.fleet = Fleet(work, provider)
+        self.fleet = Fleet(work, provider, pools)
         places = {"demo_socket": self.fleet.socket, "demo_run": self.fleet.run, "demo_scripts": HERE}
         self.common = ["-i", str(self.fleet.run / "inventory.json"), "-e", json.dumps(variables)]
         for name, place in places.items():
@@ -52,7 +54,10 @@ class Demo:
         self.fleet.prepare()
         title, variables = self.fleet.start_balancer()
         watched = {
-            "rollout_probe": {"urls": [f"http://127.0.0.1:{self.fleet.port}/health"], "path": str(self.fleet.run / "probe")},
+            "rollout_probe": {
+                "urls": [f"http://127.0.0.1:{self.fleet.port}/health"],
+                "path": str(self.fleet.run / "probe"),
+            },
             "rollout_report": str(self.work / "reports"),
         }
         self.common += ["-e", json.dumps({**variables, **watched})]
@@ -71,21 +76,29 @@ class Demo:
         began = time.monotonic()
         until(lambda: time.monotonic() - began >= BEFORE, "")
         started = time.time()
-        words = ["zero_downtime.deploy.rolling", "-e", "rollout_hosts=shop", "-e", f"rollout_version={version}", *self.common]
+        words = [
+            "zero_downtime.deploy.rolling",
+            "-e",
+            "rollout_hosts=shop",
+            "-e",
+            f"rollout_version={version}",
+            *self.common,
+        ]
         print(f"\n$ ansible-playbook {' '.join(words[:5])}", flush=True)
         code, seconds, steps = self.narrator.play(f"rolling-{version}", words)
-        load = self.fleet.finish_load((started, started + seconds))
+        loads = self.fleet.finish_load((started, started + seconds))
         halted = [step.began for step in steps if step.name == "Keep why the rollout halted"]
         result = {
             "version": version,
             "exit_code": code,
             "seconds": round(seconds, 1),
             "hosts": self.fleet.versions(),
-            "requests": load["requests"],
-            "failed": load["failed"],
-            "why": load["why"],
-            "latency_ms_before": load["window"]["before"]["latency_ms"],
-            "latency_ms_during": load["window"]["during"]["latency_ms"],
+            "requests": sum(load["requests"] for load in loads),
+            "failed": sum(load["failed"] for load in loads),
+            "why": {why: count for load in loads for why, count in load["why"].items()},
+            "by_pool": [{"requests": load["requests"], "failed": load["failed"]} for load in loads],
+            "latency_ms_before": loads[0]["window"]["before"]["latency_ms"],
+            "latency_ms_during": loads[0]["window"]["during"]["latency_ms"],
             "rollback_seconds": round(started + seconds - halted[0], 1) if halted else None,
         }
         self._say(result)
@@ -101,7 +114,9 @@ class Demo:
         before, during = result["latency_ms_before"], result["latency_ms_during"]
         print(f"  exit code {result['exit_code']}; now: {versions}")
         print(f"  {result['requests']} requests, {result['failed']} failed {result['why'] or ''}")
-        latency = [f"{name} {part['p50']:.1f}/{part['p99']:.1f} ms" for name, part in (("before", before), ("during", during))]
+        latency = [
+            f"{name} {part['p50']:.1f}/{part['p99']:.1f} ms" for name, part in (("before", before), ("during", during))
+        ]
         print(f"  latency p50/p99 {', '.join(latency)}", flush=True)
 
 
@@ -123,7 +138,11 @@ def verdict(good: dict[str, Any], bad: dict[str, Any]) -> list[str]:
 def repeat(demo: Demo, times: int) -> int:
     """Roll good releases to and fro; the exit code of all of it."""
     parts = [demo.roll(("2.0", "1.0")[number % 2]) for number in range(times)]
-    bad = [part for part in parts if part["failed"] or part["exit_code"] or set(part["hosts"].values()) != {part["version"]}]
+    bad = [
+        part
+        for part in parts
+        if part["failed"] or part["exit_code"] or set(part["hosts"].values()) != {part["version"]}
+    ]
     summary = {"ok": not bad, "repetitions": parts}
     (demo.work / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     seconds = sorted(part["seconds"] for part in parts)
@@ -142,10 +161,18 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=RATE, help="at most so many requests a second")
     parser.add_argument("--repeat", type=int, default=0, help="only roll good releases, so often, to and fro")
     parser.add_argument("--variables", type=json.loads, default={}, help="more variables for the playbooks, as JSON")
-    parser.add_argument("--provider", default=os.environ.get("DEMO_PROVIDER") or "haproxy", choices=PROVIDERS, help="the kind of balancer")
+    parser.add_argument(
+        "--provider",
+        default=os.environ.get("DEMO_PROVIDER") or "haproxy",
+        choices=PROVIDERS,
+        help="the kind of balancer",
+    )
+    parser.add_argument(
+        "--pools", type=int, default=1, choices=(1, 2), help="through so many pools over the same instances"
+    )
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    demo = Demo(args.work, args.requests, args.rate, args.provider, args.variables)
+    demo = Demo(args.work, args.requests, args.rate, args.provider, args.variables, args.pools)
     try:
         demo.begin()
         if args.repeat:

@@ -52,6 +52,15 @@ backend shop
     cookie SRV insert indirect nocache
 {servers}
 """
+HAPROXY_WORDS = ["-db"]
+SECOND_POOL = """
+frontend shop-admin
+    bind 127.0.0.1:{port}
+    default_backend shop-admin
+backend shop-admin
+    balance leastconn
+{servers}
+"""
 
 
 _guards: list[socket.socket] = []  # of the blocks that are ours
@@ -110,17 +119,21 @@ def find_haproxy() -> str:
 class Fleet:
     """Everything that runs; `stop` ends all of it."""
 
-    def __init__(self, work: Path, provider: str = "haproxy") -> None:
-        self.work = work
+    def __init__(self, work: Path, provider: str = "haproxy", pools: int = 1) -> None:
+        """
+        :param pools: 1, or 2 for a second pool with a port of its own over the same instances.
+        """
+        self.work, self.pools = work, pools
         self.front: Front | None = None
         self.run = work / "fleet"
-        *ports, self.port = free_ports(len(HOSTS) + 1)
+        *ports, self.port, second = free_ports(len(HOSTS) + 2)
+        self.client_ports = [self.port, second][:pools]
         self.ports = dict(zip(HOSTS, ports))
         self.provider = provider
         # Not below the checkout: a socket's path must not exceed about a hundred characters.
         self.socket = Path("/tmp") / f"zero-downtime-demo-{self.port}.sock"
         self.haproxy: subprocess.Popen[bytes] | None = None
-        self.load: subprocess.Popen[bytes] | None = None
+        self.loads: list[subprocess.Popen[bytes]] = []
 
     def prepare(self) -> None:
         """Directories, releases, inventory."""
@@ -129,7 +142,9 @@ class Fleet:
             (self.run / host).mkdir(parents=True)
         build = [sys.executable, str(SUPPORT / "app" / "build_release.py")]
         for version, fault in (("1.0", ""), ("2.0", ""), ("3.0", "error_500")):
-            subprocess.run([*build, version, str(self.run / "releases"), "--fault", fault], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*build, version, str(self.run / "releases"), "--fault", fault], check=True, stdout=subprocess.DEVNULL
+            )
         hosts = {
             host: {"shop_directory": str(self.run / host), "shop_port": port, "ansible_connection": "local"}
             for host, port in self.ports.items()
@@ -145,9 +160,14 @@ class Fleet:
         :return: what it is, and the variables that a user of it writes.
         """
         if self.provider == "haproxy":
-            return f"HAProxy {self.start_haproxy()}", {}  # what a user writes is in group_vars_shop.yml
-        self.front = Front(self.provider, self.run / "balancer", self.ports)
-        self.port = self.front.port
+            several = {"rollout_pools": ["shop", "shop-admin"]} if self.pools > 1 else {}
+            return (
+                f"HAProxy {self.start_haproxy()}",
+                several,
+            )  # the rest of what a user writes is in group_vars_shop.yml
+        self.front = Front(self.provider, self.run / "balancer", self.ports, self.pools)
+        self.client_ports = self.front.client_ports
+        self.port = self.client_ports[0]
         self.front.start()
         return self.front.title, self.front.variables()
 
@@ -155,36 +175,61 @@ class Fleet:
         """Start the balancer and return its version."""
         servers = "\n".join(f"    server {host} 127.0.0.1:{port} cookie {host}" for host, port in self.ports.items())
         config = self.run / "haproxy.cfg"
-        config.write_text(HAPROXY_CONFIG.format(socket=self.socket, port=self.port, servers=servers))
+        text = HAPROXY_CONFIG.format(socket=self.socket, port=self.port, servers=servers)
+        for port in self.client_ports[1:]:
+            text += SECOND_POOL.format(port=port, servers=servers)
+        config.write_text(text)
         binary = find_haproxy()
         log = open(self.run / "haproxy.log", "ab")
-        self.haproxy = subprocess.Popen([binary, "-db", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.haproxy = subprocess.Popen(
+            [binary, *HAPROXY_WORDS, "-f", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         until(self.socket.exists, "HAProxy does not come up, see build/demo/fleet/haproxy.log")
-        return subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stdout.split()[2].split("-")[0]
+        return (
+            subprocess.run([binary, "-v"], capture_output=True, text=True, check=True).stdout.split()[2].split("-")[0]
+        )
 
     def start_load(self, name: str, requests: int, seconds: float, rate: float = RATE, clients: str = "") -> None:
-        """Start clients through the balancer; see `finish_load`.
+        """Start clients through every pool of the balancer; see `finish_load`.
 
         :param clients: of which kinds, as the load's option takes them; some of all kinds when it is empty.
         """
-        self.load_files = {kind: self.run / f"load-{name}.{kind}" for kind in ("stop", "samples", "summary")}
-        command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{self.port}"]
-        command += ["--requests", str(max(4 * requests, 100_000)), "--rate", str(rate)]
-        command += ["--at-least", str(requests), "--seconds", str(seconds), "--stop-file", str(self.load_files["stop"])]
-        command += ["--samples", str(self.load_files["samples"]), "--summary", str(self.load_files["summary"])]
-        command += ["--clients", clients] if clients else []
-        self.load = subprocess.Popen(command, cwd=SUPPORT, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.load_files = []
+        for number, port in enumerate(self.client_ports):
+            files = {
+                kind: self.run / f"load-{name}{'-2' if number else ''}.{kind}"
+                for kind in ("stop", "samples", "summary")
+            }
+            self.load_files.append(files)
+            command = [sys.executable, "-m", "load", "run", "--url", f"http://127.0.0.1:{port}"]
+            command += ["--requests", str(max(4 * requests, 100_000)), "--rate", str(rate / self.pools)]
+            command += [
+                "--at-least",
+                str(requests // self.pools),
+                "--seconds",
+                str(seconds),
+                "--stop-file",
+                str(files["stop"]),
+            ]
+            command += ["--samples", str(files["samples"]), "--summary", str(files["summary"])]
+            command += ["--clients", clients] if clients else []
+            self.loads.append(subprocess.Popen(command, cwd=SUPPORT, stdin=subprocess.DEVNULL, start_new_session=True))
 
-    def finish_load(self, window: tuple[float, float]) -> dict[str, Any]:
-        """Let the clients finish what they have under way, and report.
+    def finish_load(self, window: tuple[float, float]) -> list[dict[str, Any]]:
+        """Let the clients finish what they have under way, and report: one for each pool.
 
         :param window: when the rollout began and ended, in seconds since the epoch.
         """
-        assert self.load is not None
-        self.load_files["stop"].touch()
-        self.load.wait()
-        self.load = None
-        report = [sys.executable, "-m", "load", "report", "--samples", str(self.load_files["samples"])]
+        for files in self.load_files:
+            files["stop"].touch()
+        while self.loads:
+            self.loads[-1].wait()
+            self.loads.pop()
+        return [self._reported(files["samples"], window) for files in self.load_files]
+
+    @staticmethod
+    def _reported(samples: Path, window: tuple[float, float]) -> dict[str, Any]:
+        report = [sys.executable, "-m", "load", "report", "--samples", str(samples)]
         report += ["--window", *map(str, window)]
         done = subprocess.run(report, cwd=SUPPORT, capture_output=True, text=True, check=False)  # 1: a request failed
         return json.loads(done.stdout)
@@ -195,9 +240,9 @@ class Fleet:
 
     def stop(self) -> None:
         """End everything that this fleet started, whatever state it is in."""
-        if self.load is not None:
-            self.load.terminate()
-            self.load.wait()
+        for load in self.loads:
+            load.terminate()
+            load.wait()
         if self.front is not None:
             self.front.stop()
         if self.haproxy is not None:

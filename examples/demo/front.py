@@ -16,7 +16,6 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 SUITE = "ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs"
 REGISTRY = "ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry"
-POOL = "app"  # the suite's name for its pool
 
 # What a balancer cannot do and a rollout asks for, accepted as a user would: no request of the load takes longer than 2 s.
 ACCEPTED = {"in_flight": {"traffic_drain_wait": 3}, "fresh_health": {"traffic_health": "none"}}
@@ -28,7 +27,7 @@ class Front:
     :raises SystemExit: when it is not here, with what to do.
     """
 
-    def __init__(self, provider: str, directory: Path, ports: dict[str, int]) -> None:
+    def __init__(self, provider: str, directory: Path, ports: dict[str, int], pools: int = 1) -> None:
         collections = CHECKOUT / "build" / "dev"
         link = collections / "ansible_collections" / "zero_downtime" / "deploy"
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +42,11 @@ class Front:
         self.title, self.provider = label, provider
         self._hosts, self._run = list(ports), directory.parent
         self._base = base
-        self._rig = maker.make(directory, base.Settings(members=ports, interval=0.3, path="/ready" if provider == "caddy" else "/health"))
-        self.port: int = self._rig.port
+        path = "/ready" if provider == "caddy" else "/health"
+        self._pools = [base.POOL, base.OTHER_POOL][:pools]
+        settings = base.Settings(members=ports, interval=0.3, path=path, other=ports if pools > 1 else {})
+        self._rig = maker.make(directory, settings)
+        self.client_ports: list[int] = [self._rig.port, *([self._rig.other_port] if pools > 1 else [])]
 
     def start(self) -> None:
         """Start it; returns once it answers."""
@@ -64,7 +66,7 @@ class Front:
         for name, variables in ACCEPTED.items():
             if not getattr(capabilities, name):
                 accepted.update(variables)
-        return {"rollout_balancers": [entry], "rollout_pool": POOL, **accepted}
+        return {"rollout_balancers": [entry], "rollout_pools": self._pools, **accepted}
 
     def _by_switches(self) -> dict[str, Any]:
         """Every write to Caddy breaks a few connections: its members leave by failing its health check."""

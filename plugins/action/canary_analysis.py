@@ -46,7 +46,7 @@ class ActionModule(UseCaseAction):
     def _read_pool(self, args: dict[str, Any], counters: bool) -> list[dict[str, Any]]:
         """The pool, read by the door of `pool_info`, which knows how each balancer is reached."""
         task = self._task.copy()
-        task.args = {"balancers": args["balancers"], "pool": args["pool"], "counters": counters}
+        task.args = {"balancers": args["balancers"], "pool": args.get("pool"), "counters": counters}
         door = self._shared_loader_obj.action_loader.get(
             POOL_INFO,
             task=task,

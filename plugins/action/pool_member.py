@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import kept_state
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import set_members
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction
 
@@ -39,13 +40,12 @@ class ActionModule(BalancerAction):
             return None
         before = {
             balancer["name"]: {
-                member["name"]: {"state": member["before"]["state"], "weight": member["before"]["weight"]}
+                member["name"]: kept_state(member["before"])
                 for member in balancer["members"]
             }
             for balancer in result["balancers"]
         }
         return {
-            "pool": self._task.args["pool"],
             "members": self._task.args["members"],
             "state": "as_before",
             "before": before,

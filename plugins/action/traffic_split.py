@@ -73,7 +73,6 @@ class ActionModule(BalancerAction):
         if not result["changed"]:
             return None
         return {
-            "pool": self._task.args["pool"],
             "before": result["before"],
             # What is put back was so a moment ago, and its host has not been touched since.
             "min_available": "0",

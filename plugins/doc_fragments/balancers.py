@@ -18,6 +18,8 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 
 def _common(option: Option) -> dict[str, Any]:
     about: dict[str, Any] = {"description": option.sentences, "type": option.type}
+    if option.elements:
+        about["elements"] = option.elements
     return about if option.default is None else {**about, "default": option.default}
 
 
@@ -62,9 +64,13 @@ OPTIONS = {
         },
     },
     "pool": {
-        "description": ["The pool, which balancers call backend, upstream, balancer, cluster, service or handler."],
-        "type": "str",
-        "required": True,
+        "description": [
+            "The pool, which balancers call backend, upstream, balancer, cluster, service or handler, or a list of several.",
+            "A server that is a member of several pools is taken out of all of them as one operation.",
+            "Required unless every entry of O(balancers) has its own O(balancers[].pool).",
+        ],
+        "type": "list",
+        "elements": "str",
     },
 }
 

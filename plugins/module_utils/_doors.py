@@ -39,6 +39,10 @@ def outcome(use_case: UseCase, params: dict[str, Any], check_mode: bool) -> dict
 
 def serve(module: AnsibleModule, use_case: UseCase) -> None:
     """The module's door: run `use_case` on the module's options and end the module."""
+    if module.params.get("balancers"):
+        from ._balancers.http_headers import readable  # for these modules alone
+
+        module.no_log_values.difference_update(readable(module.params["balancers"]))
     result = outcome(use_case, module.params, module.check_mode)
     if result.pop("failed", False):
         module.fail_json(**result)

@@ -29,6 +29,12 @@ options:
       - A balancer that counts neither is refused.
     type: bool
     default: false
+  details:
+    description:
+      - Whether to ask for the facts that a plan needs as well, C(other_pools), C(timing) and C(in_flight_source) in RV(balancers).
+      - This takes more queries, for some balancers many.
+    type: bool
+    default: false
 seealso:
   - module: zero_downtime.deploy.pool_member
   - module: zero_downtime.deploy.traffic_split
@@ -69,8 +75,11 @@ balancers:
     provider:
       description: Kind of balancer.
       type: str
+    endpoint:
+      description: Where it is. Two results with the same endpoint are pools of the same balancer.
+      type: str
     version:
-      description: The server's own version.
+      description: The server's own version. One that is older than its provider needs is refused.
       type: str
     capabilities:
       description: What a balancer of this kind can do.
@@ -79,11 +88,35 @@ balancers:
       description: Name of the pool.
       type: str
     available:
-      description: How many members take new work.
+      description: How many members take new work, of the tier that carries the traffic.
       type: int
+    other_pools:
+      description:
+        - With O(details=true), other pools of the same balancer through which requests reach members of this one, each with C(name),
+          C(members) and the C(reason). Null where the balancer does not tell.
+      returned: with O(details=true)
+      type: list
+      elements: dict
+      sample: [{name: shop_admin, members: [app1, app2], reason: same address}]
+    timing:
+      description:
+        - With O(details=true), seconds that the balancer takes by its own configuration. C(leave) is the least until a member that leaves
+          counts as idle, C(check) the most until a check that begins now has brought a member up, C(source) where they come from.
+          Null where they are not known.
+      returned: with O(details=true)
+      type: dict
+      sample: {leave: null, check: 4.0, source: "inter 2s, rise 2"}
+    in_flight_source:
+      description: With O(details=true), where the count of requests in flight comes from. Empty where there is none.
+      returned: with O(details=true)
+      type: str
+      sample: show stat of the worker and of its former workers
     members:
       description:
         - All members. C(state) is V(enabled), V(drained) or V(disabled), and C(health) is V(up), V(down), V(starting) or V(unknown).
+        - C(own_state) is what was written to the member itself. C(state) may be inherited, from a tracked server or name resolution.
+        - C(tier) 0 is served first. A member of a higher tier gets traffic only while no lower one has an available member.
+        - C(weight_by) is V(agent) where the balancer's agent check sets the weight, else empty.
         - C(checked) tells whether the balancer checks the member's health, C(last_check) what it last saw.
         - C(counters), with O(counters=true), has C(requests), the attempts made at the member, C(errors), those that it failed, and
           C(since), which is another one when the counting has begun anew. It is null where the balancer has none of the member.
@@ -97,7 +130,10 @@ balancers:
         - name: app1
           address: 192.0.2.11:8080
           state: enabled
+          own_state: enabled
+          tier: 0
           weight: 100
+          weight_by: ""
           health: up
           in_flight: 3
           checked: true

@@ -11,7 +11,7 @@ from ansible import constants as C
 from ansible import context
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.health_endpoint import HealthEndpoint
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import balancer_name, balancer_names
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import by_pool
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.together import all_or_none
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.door import UseCaseAction
@@ -44,9 +44,8 @@ class BalancerAction(UseCaseAction):
         params, wrong = self.validated(self._task.args)
         if wrong:
             return wrong
-        entries = params["balancers"]
         try:
-            names = balancer_names(entries)
+            entries = by_pool(params["balancers"], params.get("pool"))
             places = group_by_place(entries)
             if list(places) == [HERE] and not any(entry["provider"] == HealthEndpoint.provider for entry in entries):
                 return super().act(task_vars)
@@ -59,7 +58,10 @@ class BalancerAction(UseCaseAction):
         except DeployError as error:
             return self.failure(error)
         by_name = {balancer["name"]: balancer for result in results for balancer in result["balancers"]}
-        return type(self).SUMMED([by_name[name] for name in names])
+        for entry in entries:
+            if entry.get("host") and "endpoint" in by_name[entry["name"]]:
+                by_name[entry["name"]]["endpoint"] = f"{entry['host']} {by_name[entry['name']]['endpoint']}"
+        return type(self).SUMMED([by_name[entry["name"]] for entry in entries])
 
     def put_back_args(self, result: dict[str, Any]) -> dict[str, Any] | None:
         """Arguments that undo the task where it returned `result`; None where it wrote nothing."""
@@ -141,11 +143,13 @@ class BalancerAction(UseCaseAction):
 
 
 def group_by_place(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Balancers by the host they are reached from, each entry as that host is to be given it."""
+    """Balancers by the host they are reached from, each entry as that host is to be given it.
+
+    :param entries: of :func:`.registry.by_pool`.
+    """
     places: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         there = {key: value for key, value in entry.items() if value is not None and key != "host"}
-        there["name"] = balancer_name(entry)
         place = entry.get("host") or HERE
         if entry["provider"] == HealthEndpoint.provider:
             if place != HERE:

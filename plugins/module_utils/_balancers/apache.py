@@ -15,27 +15,29 @@ What is not obvious, each measured on 2.4.71 unless a source is named:
 * a check goes on while a member is disabled, and not while it is stopped.  One that is under way when the flag C is set counts as a
   pass, so that with ``hcpasses=1`` it alone would bring a member back;
 * ``Busy`` goes astray under load, both ways: 0 was shown for a member with a request under way, and 3 for one that had been idle for
-  a second.  By the source it is counted without a lock.  It is not read.
+  a second.  By the source it is counted without a lock.  After a graceful restart it is 0 while children from before it still
+  serve requests.  It is not read;
+* requests go to the members of the lowest load balancing set.  A hot spare (``status=+R``) gets some as soon as one of these is out, a hot
+  standby (``+H``) all of them when the last is out and no spare is there, and the next set when its standbys are out too;
+* a balancer that a virtual host inherits (``BalancerInherit``) is one with the main server's: what is written to one is shown by the other.
+  The balancer-manager shows those of its own virtual host and of the main server, and no other virtual host's;
+* with ``nonce=None`` every write is ignored; with one that the configuration names, a graceful restart does not change it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from html.parser import HTMLParser
-from typing import Any, Dict, List
-from urllib.parse import parse_qs, urlencode, urlsplit
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
 
 from .._domain.errors import InvalidInput, NotApplied, Refused, Unreachable
-from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
+from .._domain.members import DISABLED, DRAINED, ENABLED, Change, Member
+from .._domain.pools import OtherPool, Timing
+from .apache_page import FORMS, Page, Worker
 from .base import Balancer
 from .declaration import Capabilities
 from .http_api import Answer, HttpApi
-
-# Words of a member's status: out for everybody, no new clients, and not fit to serve (`Err` until `retry` has passed).
-OUT, DRAINING, FAILED = {"Dis", "Stop", "Shut"}, {"Drn"}, {"HcFl", "Err"}
 
 # What is posted for a state: flags that, set in Apache's own order, never let a request through in between that the state before and
 # the one after both keep away.  So `disabled` says nothing of N: a drain would end before it begins.
@@ -46,148 +48,9 @@ WRITTEN_STATE = {
 }
 DISTRUST = {"w_status_C": 1}
 
-FORMS = "<h3>Edit "  # the heading after which a member's form follows
 FORM = re.compile(
     r"<input name='(w_lf|w_status_.)' id='\w+' (?:type=text )?value='(\d{1,5}(?:\.\d\d)?)'( type=radio( checked)?)?>"
 )
-PORTS = {"http": 80, "h2c": 80, "ws": 80, "https": 443, "h2": 443, "wss": 443, "ajp": 8009}
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A row of the page.
-
-    :param key: what a POST calls it.
-    :param cells: by their columns' titles.
-    :param name: what we call it: the first of its route, address and URL that no other of its balancer has.
-    """
-
-    key: str
-    cells: Dict[str, str]
-    name: str = ""
-
-    @property
-    def url(self) -> str:
-        """As the configuration has it."""
-        return self.cells["Worker URL"]
-
-    @property
-    def address(self) -> str:
-        """``host:port``; of a unix socket, its whole URL."""
-        parts = urlsplit(self.url)
-        port = parts.port or PORTS.get(parts.scheme)
-        if not parts.hostname or not port or "|" in self.url:
-            return self.url
-        return f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
-
-    @property
-    def factor(self) -> float:
-        """The load factor, which may have two decimals."""
-        return float(self.cells["Factor"])
-
-    @property
-    def status(self) -> set[str]:
-        """The words of its status, such as `Init`, `Ok` and those above."""
-        return set(self.cells["Status"].split())
-
-    @property
-    def checked(self) -> bool:
-        """Whether mod_proxy_hcheck looks after it."""
-        return self.cells.get("HC Method", "NONE") != "NONE"  # without mod_proxy_hcheck there is no such column
-
-    @property
-    def proves_itself(self) -> bool:
-        """Whether it takes a check that begins after a call to bring it up: one that is under way counts as a pass."""
-        return self.checked and int(self.cells["Passes"].partition(" ")[0]) > 1
-
-    def member(self) -> Member:
-        """It in the words that every balancer shares."""
-        cells, status = self.cells, self.status
-        said = cells["Status"].strip()
-        if self.checked:
-            said += " ({HC Method} {HC uri} every {HC Interval}, passes {Passes}, fails {Fails})".format(**cells)
-        return Member(
-            name=self.name,
-            address=self.address,
-            state=DISABLED if status & OUT else DRAINED if status & DRAINING else ENABLED,
-            weight=int(self.factor),
-            health=DOWN if status & FAILED else UP if self.checked and "Stop" not in status else UNKNOWN,
-            checked=self.checked,
-            last_check=said,
-        )
-
-
-@dataclass
-class Pool:
-    """A balancer on the page."""
-
-    name: str
-    nonce: str
-    workers: List[Worker] = field(default_factory=list)
-
-    @cached_property
-    def named(self) -> dict[str, Worker]:
-        """Its workers by name, in its order."""
-        titles = [(worker.cells.get("Route", ""), worker.address, worker.url) for worker in self.workers]
-        had = Counter(title for own in titles for title in set(own))
-        names = [next((title for title in own if title and had[title] == 1), own[-1]) for own in titles]
-        return {name: replace(worker, name=name) for name, worker in zip(names, self.workers)}
-
-
-class Page(HTMLParser):
-    """What the balancer-manager shows.
-
-    :raises ValueError: for a page that is none of its own.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.pools: dict[str, Pool] = {}
-        self.version = self.server = ""
-        self._words: List[str] = []
-        self._link: Dict[str, str] = {}
-        self._titles: List[str] = []
-        self._cells: List[str] = []
-        try:
-            self.feed(text.partition(FORMS)[0])
-            self.close()
-        except (AssertionError, NotImplementedError):  # what Python 3.10 and 3.8 make of broken declarations
-            raise ValueError("it is no HTML") from None
-        if not self.server:
-            raise ValueError("it has no heading `Load Balancer Manager for ...`")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("h1", "h3", "dt", "th", "td"):
-            self._words = []
-        elif tag == "table":
-            self._titles = []
-        if tag in ("h3", "tr"):
-            self._link, self._cells = {}, []
-        elif tag == "a":
-            query = parse_qs(urlsplit(dict(attrs).get("href") or "").query, keep_blank_values=True)
-            self._link = {key: values[0] for key, values in query.items()}
-
-    def handle_data(self, data: str) -> None:
-        self._words.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        text = "".join(self._words).strip()
-        if tag == "h1":
-            self.server = text.partition("Load Balancer Manager for ")[2]
-        elif tag == "dt":
-            found = re.match(r"Server Version: Apache/(\S+)", text)
-            self.version = found.group(1) if found else self.version
-        elif tag == "h3" and "b" in self._link:
-            pool = Pool(self._link["b"], self._link.get("nonce", ""))
-            self.pools[pool.name] = pool
-        elif tag == "th":
-            self._titles.append(text)
-        elif tag == "td":
-            self._cells.append(text)
-        elif tag == "tr" and self._cells and "Worker URL" in self._titles:
-            worker = Worker(self._link["w"], dict(zip(self._titles, self._cells)))
-            worker.member(), worker.proves_itself  # so that a broken row is found here
-            self.pools[self._link["b"]].workers.append(worker)
 
 
 class Apache(Balancer):
@@ -201,15 +64,34 @@ class Apache(Balancer):
         self._declared = capabilities
         # What Apache calls itself: by the URL's name of it, unless its page says otherwise (`UseCanonicalName On`).
         self._server = self.api.host
+        self._last: Page | None = None
 
     def version(self) -> str:
-        return self._page().version or "unknown"
+        return self._configured().version or "unknown"
 
     def running(self) -> tuple[str, float]:
-        # A new generation has new nonces, unless `BalancerPersist On` keeps them: it then keeps the states too.
-        return " ".join(sorted(pool.nonce for pool in self._page().pools.values())), 0.0
+        page = self._page()
+        return " ".join(sorted(pool.mark(page.persists) for pool in page.pools.values())), 0.0
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        page = self._configured()
+        self._workers(page, pool)
+        shared = {
+            other.name: page.pools[pool].shared_with(other) for other in page.pools.values() if other.name != pool
+        }
+        return [OtherPool(name, members) for name, members in shared.items() if members]
+
+    def timing(self, pool: str) -> Timing:
+        checked = [worker for worker in self._workers(self._configured(), pool).values() if worker.checked]
+        if not checked:
+            return Timing()
+        slowest = max(checked, key=lambda worker: worker.check_seconds)
+        interval, passes = slowest.cells["HC Interval"], slowest.passes[1]
+        return Timing(check=slowest.check_seconds, source=f"hcinterval={interval}, hcpasses={passes} of {slowest.name}")
 
     def persist(self, pool: str, check_mode: bool = False) -> bool:
+        if self._configured().persists:
+            return False
         raise Refused(
             f"Balancer {self.name}: Apache itself keeps states and weights beyond a restart with `BalancerPersist On` in its "
             "configuration; nothing can be written down for it from here."
@@ -279,6 +161,11 @@ class Apache(Balancer):
                 fields.update(DISTRUST)
             if fields:
                 posts.append((change.name, fields))
+        if posts and not page.pools[pool].nonce:
+            raise Refused(
+                f"Balancer {self.name}: the nonce of pool {pool} is switched off (`nonce=None`), so this balancer-manager cannot be "
+                "written to: Apache ignores every write without a nonce. Remove `nonce=None` from its configuration. Nothing was written."
+            )
         return first + posts
 
     def _check_weight(self, pool: str, worker: Worker, members: int) -> None:
@@ -300,14 +187,20 @@ class Apache(Balancer):
         inputs = FORM.findall(answer.text.partition(FORMS)[2])
         return {name: float(value) for name, value, kind, checked in inputs if checked or not kind}
 
+    def _configured(self) -> Page:
+        """The page as last read: a large one takes a while, and tells the configuration no worse than a new one."""
+        return self._last or self._page()
+
     def _page(self) -> Page:
         answer = self._ask("GET")
         try:
             page = Page(answer.text)
         except (KeyError, ValueError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}") from None
-        self._server = page.server
+            stranger = self.api.stranger("GET", f"a page that cannot be read ({what}): {answer.text[:100]!r}")
+            hint = "If that is your application's, Apache proxies the page to a member."
+            raise Unreachable(f"{stranger.message} {hint} {self._located}") from None
+        self._server, self._last = page.server, page
         return page
 
     def _ask(self, method: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
@@ -316,17 +209,37 @@ class Apache(Balancer):
         referer = {"Referer": "http://%s/" % server}
         answer = self.api.ask(method, "" if self.api.path else "/", body, {**referer, **(headers or {})})
         if answer.status in (401, 403):
-            needs = "`username` and `password`" if answer.status == 401 else "`Require` to allow this client"
             raise Refused(
-                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Its balancer-manager needs "
-                f"{needs}, for POST too."
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. {self._denied(answer)}"
             )
         if answer.status != 200:
             raise Unreachable(
-                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. Is that where "
-                "`SetHandler balancer-manager` is, and does `ProxyPass` leave it out?"
+                f"Balancer {self.name}: Apache answered {answer.status} to a {method} at {self.api.endpoint}. {self._located}"
             )
         return answer
+
+    def _denied(self, answer: Answer) -> str:
+        """Why access was denied, and what to do, in a sentence or two."""
+        if answer.status == 403:
+            return "Its balancer-manager needs `Require` to allow this client, for POST too."
+        asked = answer.headers.get("www-authenticate", "").partition(" ")[0]
+        if asked.lower() not in ("", "basic"):
+            return (
+                f"It asks for {asked} authentication, which is not supported here. Set `AuthType Basic`, over TLS or on a loopback "
+                "address."
+            )
+        if "Authorization" in self.api.headers:
+            return "It refuses the `username` and `password` that were given."
+        return "Its balancer-manager needs `username` and `password`, for POST too."
+
+    @property
+    def _located(self) -> str:
+        """What the configuration needs for the page to be at the URL."""
+        path = self.api.path or "/"
+        return (
+            f'`SetHandler balancer-manager` has to be at {path}, and `ProxyPass "{path}" "!"` before each `ProxyPass` of a path that '
+            "this one is below: the first that fits counts."
+        )
 
     def _workers(self, page: Page, pool: str) -> dict[str, Worker]:
         if pool not in page.pools:

@@ -65,9 +65,16 @@ class Balancer(ABC):
         """How long this balancer takes, by its own configuration, to let a member of `pool` leave and return."""
         return Timing()
 
-    def drains_first(self, pool: str) -> bool:
-        """Whether to write `disabled` ends the requests that a member has under way, so that it is drained until it is idle first."""
+    def drains_first(self, pool: str) -> bool | None:
+        """Whether to write `disabled` ends the requests that a member has under way, so that it is drained until it is idle first.
+
+        None where that is not known.
+        """
         return False
+
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        """Words of this balancer's own about members that are still busy at the deadline; empty where there are none."""
+        return ""
 
     @abstractmethod
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:

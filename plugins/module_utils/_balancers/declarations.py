@@ -80,8 +80,22 @@ def _haproxy_dataplane() -> Any:
     return HAProxyDataPlane
 
 
+HEADERS = {
+    "headers": Option(
+        (
+            "Headers that are sent with each request, name to value, for an interface that asks for them.",
+            "C(Host) takes the place of the URL's own, for an interface behind a rule on the host name.",
+            "Over C(https) the certificate must have the name in the URL, or the one in C(Host) where the URL has an address.",
+            "Headers that the provider itself needs, C(Content-Type), C(If-Match) and C(Referer), are not replaced.",
+            "The values are secret, but those of C(Host), C(Origin), C(User-Agent), C(Cache-Control) and the C(Accept) headers.",
+        ),
+        type="dict",
+        secret=True,
+    ),
+}
 # Of balancers that are talked to over HTTP.
 HTTP = {
+    **HEADERS,
     "username": Option("For basic authentication."),
     "password": Option("For basic authentication.", secret=True),
     "validate_certs": Option("Whether a certificate must be one that is trusted.", type="bool", default=True),
@@ -191,22 +205,25 @@ DECLARED = (
             weight_range=(1, 100),
             health_readback=True,
             fresh_health=True,
+            finds_pools=True,
         ),
         options={
             "url": Option(
                 (
                     "URL of the balancer-manager, for example V(http://127.0.0.1/balancer-manager).",
+                    "It shows the balancers of its own virtual host and those that this inherits from the main server, and no others.",
                     "Whoever may POST to it may change every balancer that it shows. Let C(Require) allow nobody else.",
                 ),
                 required=True,
             ),
             **HTTP,
         },
-        verified="Apache httpd 2.4.71",
+        verified="Apache httpd 2.4.68 and 2.4.71",
         remarks={
             "counters": "Apache counts how often it chose a member, and not what became of it",
             "sticky_drain": "members need a `route`",
-            "in_flight": "its `Busy` count goes astray under load",
+            "in_flight": "its `Busy` count goes astray under load, and leaves out children from before a graceful restart",
+            "finds_pools": "balancers of the virtual host that the balancer-manager is in, and those that it inherits",
             "weight_range": "not for an only member, and whole numbers alone",
             "health_readback": "with mod_proxy_hcheck",
             "fresh_health": "with mod_proxy_hcheck and `hcpasses=2` or more",
@@ -218,7 +235,9 @@ DECLARED = (
         name="caddy",
         title="Caddy",
         driver=_caddy,
-        capabilities=Capabilities(in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False),
+        capabilities=Capabilities(
+            in_flight=True, weight_range=(0, 65535), membership=True, clean_writes=False, finds_pools=True
+        ),
         options={
             "url": Option(
                 (
@@ -230,7 +249,8 @@ DECLARED = (
             **HTTP,
         },
         one_of=(("url", "socket"),),
-        verified="Caddy 2.11",
+        minimum="2.8",
+        verified="Caddy 2.8, 2.9, 2.10 and 2.11",
         remarks={
             "counters": "Caddy counts by kind of handler, and forgets at each write",
             "in_flight": "by address: the same one in another pool counts too",
@@ -271,6 +291,7 @@ DECLARED = (
             "url": Option(
                 "The admin interface, C(http://host:port). It has no authentication of its own: bind it to a loopback address."
             ),
+            **HEADERS,
         },
         one_of=(("socket", "url"),),
         minimum="1.23",
@@ -316,7 +337,7 @@ DECLARED = (
                     "They alone tell a check that has passed from one that has not begun.",
                     "Without them members can return with C(health: none) alone.",
                     "With C(metrics.prometheus.addRoutersLabels) they tell what users got as well.",
-                    "The name and password are sent there too where host and port are those of O(balancers[].url).",
+                    "The name, password and headers are sent there too where host and port are those of O(balancers[].url).",
                 )
             ),
             **HTTP,

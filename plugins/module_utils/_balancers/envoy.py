@@ -16,6 +16,8 @@ The file is written, the admin interface tells what Envoy made of it.  What is n
   of a hot restart serves on, its requests are not shown either: a member leaves at once, and its connections are counted (`envoy_parent`).
 * A higher priority gets requests before the lower one is empty: as soon as less than 72 % of that are healthy (`overprovisioning_factor`
   1.4).  A host that is DRAINING, or was so before it became UNHEALTHY, does not count there, one that became UNHEALTHY at once does.
+* Workers hear at once what an update of endpoints says, and up to `update_merge_window` later what a check has found.  So a member that
+  takes itself out may get requests that long after it is shown to have failed.
 * A file with no resources is accepted and changes nothing, one that is refused shows in two counters alone, and the reason is in the log.
 """
 
@@ -35,9 +37,9 @@ from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
-from .eds_file import EdsFile, Entry, normal
+from .eds_file import EdsFile, Entry, normal, seconds
 from .envoy_clusters import CLUSTERS, EPOCH, STATS, Cluster, clusters, counted, entries
-from .envoy_config import DUMPS, EDS, ClusterConfig, configs
+from .envoy_config import DUMPS, EDS, MERGE, ClusterConfig, configs
 from .envoy_parent import Former, former
 from .http_api import HttpApi
 
@@ -62,7 +64,13 @@ class Envoy(Balancer):
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         self.timeout = options["timeout"]
-        self.api = HttpApi("Envoy's admin interface", self.timeout, url=options["url"], socket_path=options["socket"])
+        self.api = HttpApi(
+            "Envoy's admin interface",
+            self.timeout,
+            url=options["url"],
+            socket_path=options["socket"],
+            headers=options["headers"],
+        )
         self.files = _Files(options["file"]) if options["file"] else None
         if self.files is None:  # it is read alone
             capabilities = replace(
@@ -74,6 +82,7 @@ class Envoy(Balancer):
         self._configs: dict[str, ClusterConfig] | None = None
         self._all: list[Cluster] = []  # as last seen, as is the process before a hot restart
         self._former: Former | None = None
+        self._failed: dict[str, Deadline] = {}  # by address, until when workers may not know of it
 
     def lock_name(self) -> str:
         return f"{self.provider} {self.files.folder if self.files else self.endpoint}"
@@ -90,7 +99,19 @@ class Envoy(Balancer):
         entries, clusters = self._agreed(pool)
         by_zone = self._by_zone(entries, clusters)
         self._narrow(clusters)
-        return [self._member(entry, clusters, by_zone) for entry in entries]
+        members = [self._member(entry, clusters, by_zone) for entry in entries]
+        return members if self.files else self._known_to_workers(members, clusters)
+
+    def _known_to_workers(self, members: list[Member], clusters: list[Cluster]) -> list[Member]:
+        """The members, without a count of those that may still get requests because workers do not know that their checks fail."""
+        configs = [self._config()[each.name] for each in clusters if each.name in self._config()]
+        window = max((config.merge for config in configs), default=seconds(MERGE))
+        failed = {member.address for member in members if member.health == DOWN}
+        self._failed = {
+            address: self._failed.get(address) or Deadline(Clock(), window + SECOND_LOOK) for address in failed
+        }
+        late = {address for address, deadline in self._failed.items() if not deadline.passed}
+        return [replace(member, in_flight=None) if member.address in late else member for member in members]
 
     def other_pools(self, pool: str) -> list[OtherPool]:
         entries, clusters = self._agreed(pool)
@@ -133,6 +154,19 @@ class Envoy(Balancer):
         answer = self.api.ask("GET", STARTED)
         found = re.search(r'BootstrapConfigDump",\s*"last_updated":\s*"([^"]+)"', answer.text)
         return found.group(1) if found else "unknown"  # `allow_paths` need not allow it
+
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        if self._former is None:
+            return ""
+        known = (
+            "Its connections are counted too."
+            if self._former.connections is not None
+            else "What it has under way is not seen from here."
+        )
+        return (
+            f"Envoy was restarted a short while ago, and its former process still serves. {known} It ends by itself after Envoy's "
+            "`--parent-shutdown-time-s`."
+        )
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         with contextlib.ExitStack() as written:  # what stood there before is put back when a later step fails

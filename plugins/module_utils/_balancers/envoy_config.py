@@ -20,6 +20,7 @@ DUMPS = tuple(
     f"/config_dump?resource={resource}&mask={MASK}" for resource in ("static_clusters", "dynamic_active_clusters")
 )
 EDS = "EDS"
+MERGE = "1s"  # the default of `update_merge_window`
 #: policies that take hosts by chance, or by the load that these report
 WITHOUT_WEIGHTS = frozenset(("RANDOM", "Random", "ClientSideWeightedRoundRobin"))
 
@@ -34,6 +35,7 @@ class ClusterConfig:
     :param watched: the directory that it watches instead of the file; empty for none.
     :param by_locality: whether each locality gets a part of the traffic by a weight of its own.
     :param weighs: whether hosts get requests by their weights.
+    :param merge: seconds after which at most its workers know what a check has found.
     :param checks: its health checks.
     """
 
@@ -44,6 +46,7 @@ class ClusterConfig:
     watched: str
     by_locality: bool
     weighs: bool
+    merge: float
     checks: tuple[dict[str, Any], ...]
 
     def timing(self, used: bool) -> Timing:
@@ -95,6 +98,7 @@ def _config(told: Any) -> ClusterConfig:
         by_locality=any(find_key(each, "locality_weighted_lb_config") for each in balancing)
         or "WrrLocality" in policies,
         weighs=not WITHOUT_WEIGHTS.intersection(policies),
+        merge=seconds(pick(balancing[0], "update_merge_window", MERGE)),
         checks=tuple(pick(told, "health_checks", [])),
     )
 

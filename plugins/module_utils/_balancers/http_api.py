@@ -24,9 +24,9 @@ from .._domain import plain_json
 from .._domain.errors import InvalidInput, Unreachable
 from .._health.connecting import TIMEOUTS, NoConnection, TimedSocket, broken, connect, no_answer, time_left
 from .._health.redaction import Redactor
+from .http_headers import is_address, is_value, merged, name_in, sendable, value_of
 
 _SAFE = "%/:@!$&'()*+,;=~-._"  # in a path; the rest, control characters and what is not ASCII, is percent-encoded
-_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 LARGEST = 64 * 1024 * 1024  # bytes of an answer; a pool of a thousand members takes about one megabyte
 
 
@@ -55,7 +55,8 @@ class HttpApi:
     :param title: what the thing is called in messages, such as ``Envoy's admin interface``.
     :param url: ``http://…`` or ``https://…``; None with `socket_path`.
     :param socket_path: of a unix socket.
-    :param headers: sent with every request.
+    :param headers: sent with every request, as a user gives them; `Host` in the place of the URL's own. Over TLS its name is the one
+        that is asked for, and that the certificate must have, where the URL has an address instead of a name.
     :param ca: a file or directory of certificates to trust instead of the system's.
     :param client_cert: a file with the certificate to present, and its key unless `client_key` has that.
     """
@@ -68,14 +69,15 @@ class HttpApi:
         socket_path: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, Any] | None = None,
         verify: bool = True,
         ca: str | None = None,
         client_cert: str | None = None,
         client_key: str | None = None,
     ) -> None:
         self.title, self.timeout, self.socket_path = title, timeout, socket_path
-        self.headers = dict(headers or {})
+        self._named = ""  # how to give it another host name, for messages
+        self.headers = sendable(title, headers)
         self.host, self.port, self.path, self.secure = "localhost", 80, "", False
         if url is not None:
             self._locate(url)
@@ -86,8 +88,15 @@ class HttpApi:
             self.path,
         )
         if username is not None:
+            if value_of(self.headers, "authorization") is not None:
+                raise InvalidInput(
+                    "%s: `headers` has an Authorization, and `username` stands for another one. Leave out one of them. Nothing was sent."
+                    % title
+                )
             pair = "%s:%s" % (username, password or "")
-            self.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+            self.headers["Authorization"] = (
+                "Basic " + base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+            )
         self._context = _context(verify, ca, client_cert, client_key) if self.secure else None
 
     @classmethod
@@ -96,16 +105,20 @@ class HttpApi:
 
         :param url: another one than the option `url`.
         """
-        return cls(
+        api = cls(
             title,
             options["timeout"],
             url=url or options["url"],
             socket_path=options.get("socket"),
             username=options["username"],
             password=options["password"],
+            headers=options.get("headers"),
             verify=options["validate_certs"],
             ca=options["ca_path"],
         )
+        if "headers" in options:
+            api._named = " (`headers: {Host: ...}`)"
+        return api
 
     def _locate(self, url: str) -> None:
         try:
@@ -114,13 +127,7 @@ class HttpApi:
         except ValueError:
             parts, port = urlsplit(""), None
         host = _host(parts.hostname or "")
-        if (
-            parts.scheme not in ("http", "https")
-            or not host
-            or parts.username
-            or parts.query
-            or parts.fragment
-        ):
+        if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
             # The URL itself is not repeated: somebody may have put a password in it.
             raise InvalidInput(
                 "The URL of %s is to be http://host:port or https://host:port, perhaps with a path, and nothing else in it. "
@@ -140,8 +147,9 @@ class HttpApi:
         :raises Unreachable: when there is no complete answer in time, with the reason.
         :raises InvalidInput: when a header cannot be sent: none of it has been then.
         """
-        for name, value in {**self.headers, **(headers or {})}.items():
-            if not _SENDABLE.fullmatch(value):
+        sent = merged(self.headers, headers or {})
+        for name, value in sent.items():
+            if not is_value(value):
                 # Whatever stands in it may be a secret.
                 raise InvalidInput(
                     "%s at %s: the header %s would have a line break or another character in it that no header can hold, so "
@@ -152,7 +160,7 @@ class HttpApi:
         try:
             connection = self._connect(deadline)
             try:
-                return self._exchange(connection, deadline, method, self.path + path, data, headers or {})
+                return self._exchange(connection, deadline, method, self.path + path, data, sent)
             finally:
                 connection.close()
         except NoConnection as error:
@@ -168,10 +176,22 @@ class HttpApi:
         except OSError as error:
             raise self._unreachable(broken(error)) from None
 
+    @property
+    def origin(self) -> str:
+        """The interface itself as an ``Origin``: scheme, host, and the port unless it is the scheme's own."""
+        usual = 443 if self.secure else 80
+        host = "[%s]" % self.host if ":" in self.host else self.host
+        here = host if self.port == usual else "%s:%d" % (host, self.port)
+        return "%s://%s" % ("https" if self.secure else "http", value_of(self.headers, "host") or here)
+
     def stranger(self, request: str, found: str) -> Unreachable:
-        """The error for an answer that this balancer never gives."""
-        said = Redactor(self.headers).text(found)[:200]
-        return Unreachable("What answers at %s is not %s: to `%s` it said %s." % (self.endpoint, self.title, request, said))
+        """The error for an answer that this balancer is not known to give, with the likely causes."""
+        said = Redactor(self.headers).text(found)[:200].rstrip(".")
+        return Unreachable(
+            "What answers at %s is not %s, or does not answer as expected: to `%s` it said %s. Another program may listen there, a proxy "
+            "in front of it may want another path or host name%s, or its version may be one that is not supported."
+            % (self.endpoint, self.title, request, said, self._named)
+        )
 
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable("%s at %s: %s. Is it running, and reachable from here?" % (self.title, self.endpoint, why))
@@ -200,7 +220,7 @@ class HttpApi:
 
     def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
         try:
-            return context.wrap_socket(connection, server_hostname=self.host)
+            return context.wrap_socket(connection, server_hostname=self._tls_name())
         except TIMEOUTS:
             raise
         except ssl.SSLError:
@@ -208,6 +228,11 @@ class HttpApi:
         except OSError as error:
             # Whoever does not speak TLS may just hang up.
             raise NoConnection("TLS failed: %s" % broken(error)) from None
+
+    def _tls_name(self) -> str:
+        """The name in the URL; where that is an address, the one that `Host` gives it."""
+        named = name_in(value_of(self.headers, "host") or "")
+        return named if named and is_address(self.host) else self.host
 
     def _exchange(
         self,
@@ -221,7 +246,7 @@ class HttpApi:
         client = http.client.HTTPConnection(self.host, self.port)
         client.default_port = 443 if self.secure else 80
         client.sock = TimedSocket(connection, deadline)  # type: ignore[assignment]
-        client.request(method, target, body=body, headers={**self.headers, **headers, "Connection": "close"})
+        client.request(method, target, body=body, headers={**headers, "Connection": "close"})
         answer = client.getresponse()
         promised = answer.length
         data = answer.read(LARGEST)
@@ -247,7 +272,9 @@ def _context(verify: bool, ca: str | None, client_cert: str | None, client_key: 
     try:
         context = ssl.create_default_context(cafile=None if in_folder else ca, capath=ca if in_folder else None)
     except (OSError, ValueError) as error:
-        raise InvalidInput("The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))) from None
+        raise InvalidInput(
+            "The certificates in %s cannot be read: %s. Nothing was touched." % (ca, _why(error))
+        ) from None
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

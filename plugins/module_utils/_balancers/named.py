@@ -56,8 +56,11 @@ class Named(Balancer):
     def timing(self, pool: str) -> Timing:
         return self.driver.timing(pool)
 
-    def drains_first(self, pool: str) -> bool:
+    def drains_first(self, pool: str) -> bool | None:
         return self.driver.drains_first(pool)
+
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        return self.driver.busy_sentence(pool, {self._name(name): count for name, count in busy.items()})
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         theirs = [replace(change, name=self._name(change.name)) for change in changes]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .._domain.errors import InvalidInput
@@ -28,6 +29,14 @@ COMMON: dict[str, Option] = {
             "The inventory host on which the balancer's socket or files are. The module is run there.",
             "Without it the balancer is talked to from where the task runs.",
         )
+    ),
+    "pool": Option(
+        (
+            "The pool on this balancer, or a list of several, where it is another than the task's O(pool).",
+            "For several pools with different member names, write one entry for each, with its own O(balancers[].names).",
+        ),
+        type="list",
+        elements="str",
     ),
     "names": Option(
         (
@@ -71,25 +80,44 @@ BALANCER_OPTIONS: dict[str, Any] = {
 """One entry of the option `balancers`, as argument specification."""
 
 
+POOL_OPTION: dict[str, Any] = {"type": "list", "elements": "str"}
+"""The option `pool` of a task, which an entry of `balancers` may have as well."""
+
+
 def balancer_name(entry: dict[str, Any]) -> str:
     """What a balancer is called in results, messages and the journal."""
     return str(next((entry[key] for key in CALLED_BY if entry.get(key)), "balancer"))
 
 
-def balancer_names(entries: list[dict[str, Any]]) -> list[str]:
-    """The names of all balancers of a task.
+def by_pool(entries: list[dict[str, Any]], pools: list[str] | None) -> list[dict[str, Any]]:
+    """Return one entry for each pool on each balancer, every one with a `name` of its own and a `pool` of one.
 
-    :raises InvalidInput: when two share a name: their weights and states could not be told apart.
+    A balancer with one pool keeps its name; with several, each is called ``NAME/POOL``.
+
+    :param pools: the task's option `pool`, for entries without their own.
+    :raises InvalidInput: an entry has no pool, or two could not be told apart in results and journals.
     """
     if not entries:
         raise InvalidInput("`balancers` is empty: name at least one. Nothing was touched.")
-    names = [balancer_name(entry) for entry in entries]
+    single = [
+        {**entry, "name": balancer_name(entry), "pool": [pool]}
+        for entry in entries
+        for pool in dict.fromkeys(entry.get("pool") or pools or [""])
+    ]
+    without = sorted({entry["name"] for entry in single if not entry["pool"][0]})
+    if without:
+        raise InvalidInput(f"Balancer {', '.join(without)} has no `pool`, and the task has none. Nothing was touched.")
+    names = [entry["name"] for entry in single]
+    for entry in single:
+        if names.count(entry["name"]) > 1:
+            entry["name"] = f"{entry['name']}/{entry['pool'][0]}"
+    names = [entry["name"] for entry in single]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidInput(
             f"Several balancers are called {', '.join(twice)}: give each a `name` of its own. Nothing was touched."
         )
-    return names
+    return single
 
 
 def open_balancer(entry: dict[str, Any]) -> Balancer:
@@ -107,6 +135,21 @@ def open_balancer(entry: dict[str, Any]) -> Balancer:
             options[option] = declared.default
     driver: Balancer = provider.driver()(name, provider.capabilities, {**options, "timeout": entry.get("timeout", 5.0)})
     return Named(driver, entry["names"]) if entry.get("names") else driver
+
+
+def too_old(provider: str, version: str) -> str:
+    """Return the sentence that refuses a balancer's version; empty where it is recent enough or not known."""
+    declared = PROVIDERS.get(provider)
+    found = re.match(r"[0-9]+(\.[0-9]+)*", version.lstrip("v"))
+    if declared is None or not declared.minimum or not found:
+        return ""
+
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in text.split(".")]
+
+    if numbers(found.group()) >= numbers(declared.minimum):
+        return ""
+    return f"{declared.title} {declared.minimum} or later is required; this is {version}."
 
 
 def problems(entries: Any) -> list[str]:
@@ -128,8 +171,8 @@ def open_nested(name: str, entry: dict[str, Any]) -> Balancer:
     :param name: of the balancer that it belongs to.
     """
     params, wrong = validated(BALANCER_OPTIONS, entry)
-    if wrong or entry.get("host"):
-        wrong = wrong or ["it is reached from where the task runs, so it has no `host`"]
+    if wrong or entry.get("host") or entry.get("pool"):
+        wrong = wrong or ["it is reached from where the task runs and asked for the same pool, so it has no `host` and no `pool`"]
         raise InvalidInput(f"Balancer {name}: `seen_by`: {'; '.join(wrong)}. Nothing was touched.")
     return open_balancer(params)
 

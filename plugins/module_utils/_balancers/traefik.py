@@ -465,7 +465,7 @@ def _aside(path: str) -> str:
 
 
 def _access(options: Dict[str, Any], url: str, api: str) -> Dict[str, Any]:
-    """How to talk to `url`: the password is for the API's own server alone."""
+    """How to talk to `url`: password and headers are for the API's own server alone."""
     try:
         same = urlsplit(url)[:2] == urlsplit(api)[:2]
     except ValueError:  # one of them is no URL, which is told as soon as it is opened
@@ -473,6 +473,7 @@ def _access(options: Dict[str, Any], url: str, api: str) -> Dict[str, Any]:
     return {
         "username": options["username"] if same else None,
         "password": options["password"] if same else None,
+        "headers": options["headers"] if same else None,
         "verify": options["validate_certs"],
         "ca": options["ca_path"],
     }

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import guard
+from .balancer_plan import balancer_problems, plan_lines
 from .batches import grouped, of_whole_groups
-from .members import DISABLED, ENABLED, Member
+from .members import DISABLED, ENABLED, Member, kept_state
 from .needs import Asks, unmet
 from .sentences import listed
 
@@ -114,7 +115,7 @@ def plan(
     versions = {color: {one["name"]: one.get("version") for one in of} for color, of in health.items()}
     known_versions = (known_before.get("colors") or {}).get("versions") or {}
     states = {
-        balancer["name"]: {m["name"]: {"state": m["state"], "weight": m["weight"]} for m in balancer["members"]}
+        balancer["name"]: {m["name"]: kept_state(m) for m in balancer["members"]}
         for balancer in balancers
     }
     for name, of in (known_before.get("balancers") or {}).items():
@@ -151,6 +152,7 @@ def plan(
         "there": of_whole_groups(groups, [host for host in hosts if options["unfinished"] and host in current]),
         "split": {color: list(of.values()) for color, of in colors["members"].items()},
         "problems": problems,
+        "lines": plan_lines(options.get("name", "Rollout"), groups, balancers, options),
     }
 
 
@@ -174,7 +176,9 @@ def _problems(
         if missing:
             problems.append(f"{where} has no member {', '.join(missing)}; its members are {', '.join(members) or 'none'}.")
             continue
-        strangers = [n for n, m in members.items() if n not in wanted and m["state"] == ENABLED and m["weight"] != 0]
+        pool = [Member(**member) for member in balancer["members"]]
+        tier = guard.carrying(pool)
+        strangers = [m.name for m in pool if m.name not in wanted and m.state == ENABLED and m.weight != 0 and m.tier <= tier]
         if strangers:
             problems.append(
                 f"{where} has members in traffic that belong to neither colour ({', '.join(strangers)}): they would go on serving the old "
@@ -195,13 +199,14 @@ def _problems(
                 f"{where}: provider {balancer['provider']} has no state in which bound clients alone are served, so their sessions cannot "
                 "finish on the old colour. Use blue_green_sessions: switch."
             )
-        floor = guard.minimum(options["min_available"], len(members))
+        floor = guard.minimum(options["min_available"], len(guard.of_tier(pool, tier)))
         ready = len(colors["members"][idle])
-        if ready < min(floor, guard.available([Member(**m) for m in balancer["members"]])):
+        if ready < min(floor, guard.available(pool)):
             problems.append(
                 f"{where}: {idle} has {ready} members there, fewer than the {floor} that must be available (traffic_min_available: "
                 f"{options['min_available']}). Lower the minimum, or add members to {idle}."
             )
+    problems += balancer_problems(balancers, wanted, options)
     if not any(one["healthy"] for one in health.get(live, [])):
         problems.append(
             f"rollout_health finds no host of {live} healthy, which is the colour that is live: there would be no way back to it. Correct "

@@ -132,9 +132,10 @@ def percent(share: Fraction) -> float:
     return round(float(share), 2)
 
 
-def filled(groups: Sequence[Group], members: Iterable[Member], where: str) -> list[Group]:
+def filled(groups: Sequence[Group], members: Iterable[Member], where: str, tier: int = 0) -> list[Group]:
     """The groups with all their members.
 
+    :param tier: the tier that the split is about: members of a later one stay what they are unless a group names them.
     :param where: pool and balancer, for messages.
     :raises InvalidInput: for members that are not there, and for those that have traffic and would be in no group: theirs
         would come off the shares.
@@ -148,7 +149,7 @@ def filled(groups: Sequence[Group], members: Iterable[Member], where: str) -> li
             f"{where} has no member {', '.join(unknown)}. Its members are: {', '.join(m.name for m in members) or 'none'}. "
             "Nothing was touched."
         )
-    others = tuple(member.name for member in members if member.name not in named and member.state == ENABLED)
+    others = tuple(m.name for m in members if m.name not in named and m.state == ENABLED and m.tier <= tier)
     whole = [replace(group, members=others) if group.members is None else group for group in groups]
     if others and all(group.members is not None for group in groups):
         raise InvalidInput(

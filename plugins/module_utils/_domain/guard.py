@@ -1,7 +1,10 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The guard: because of us, no balancer ever has fewer available members than the service's minimum."""
+"""The guard: because of us, no balancer ever has fewer available members than the service's minimum.
+
+Members are counted within the tier that carries the traffic: a `backup` server without traffic makes no room for others to leave.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dataclasses import replace
 from typing import Iterable
 
 from .errors import InvalidInput, Refused
-from .members import Change, Member
+from .members import DISABLED, Change, Member
 
 
 def minimum(asked: str | int, total: int) -> int:
@@ -37,18 +40,36 @@ def after(members: Iterable[Member], changes: Iterable[Change]) -> list[Member]:
     for member in members:
         change = wanted.get(member.name)
         if change is not None:
+            inherited = member.state != member.own and change.state != DISABLED
             member = replace(
                 member,
-                state=change.state or member.state,
+                state=member.state if inherited else change.state or member.state,
+                own_state=(change.state or member.own) if inherited else "",
                 weight=member.weight if change.weight is None else change.weight,
             )
         result.append(member)
     return result
 
 
-def available(members: Iterable[Member]) -> int:
-    """How many members take new work."""
-    return sum(member.available for member in members)
+def carrying(members: Iterable[Member]) -> int:
+    """The tier that carries the traffic: the lowest with an available member, else the lowest there is."""
+    members = list(members)
+    tiers = [member.tier for member in members if member.available] or [member.tier for member in members]
+    return min(tiers, default=0)
+
+
+def of_tier(members: Iterable[Member], tier: int) -> list[Member]:
+    """Return the members of one tier."""
+    return [member for member in members if member.tier == tier]
+
+
+def available(members: Iterable[Member], tier: int | None = None) -> int:
+    """How many members take new work now.
+
+    :param tier: the tier that is counted; the one that carries the traffic if it is not given.
+    """
+    members = list(members)
+    return sum(member.available for member in of_tier(members, carrying(members) if tier is None else tier))
 
 
 def check(where: str, members: list[Member], changes: list[Change], min_available: str | int) -> None:
@@ -60,14 +81,18 @@ def check(where: str, members: list[Member], changes: list[Change], min_availabl
     :param where: pool and balancer, for the message.
     :raises Refused: with the count now, the count after, and who is not available already.
     """
-    floor = minimum(min_available, len(members))
-    now, then = available(members), available(after(members, changes))
+    tier = carrying(members)
+    counted = of_tier(members, tier)
+    floor = minimum(min_available, len(counted))
+    now, then = available(members, tier), available(after(members, changes), tier)
     if then >= floor or then >= now:
         return
-    missing = [f"{m.name} ({m.state}, {m.health})" for m in members if not m.available]
+    missing = [f"{m.name} ({m.state}, {m.health})" for m in counted if not m.available]
+    others = [m.name for m in members if m.tier != tier]
     raise Refused(
-        f"{where}: {now} of {len(members)} members are available; this would leave {then}, and the minimum is {floor} "
+        f"{where}: {now} of {len(counted)} members are available; this would leave {then}, and the minimum is {floor} "
         f"(min_available: {min_available}). "
+        + (f"Not counted, since they are standby or carry no traffic now: {', '.join(others)}. " if others else "")
         + (f"Not available already: {', '.join(missing)}. " if missing else "")
         + "Nothing was touched. Take fewer members at a time (serial, rolling_batches), bring others back, or lower the minimum.",
         available=now,
@@ -83,8 +108,10 @@ def check_written(where: str, unwritten: list[Member], written: list[Member], mi
     :param written: the pool as it is.
     :raises Refused: when our write is what brings it below the minimum.
     """
+    tier = carrying(unwritten)
+    written = of_tier(written, tier)
     floor = minimum(min_available, len(written))
-    now, without_us = available(written), available(unwritten)
+    now, without_us = available(written, tier), available(unwritten, tier)
     if now < floor and now < without_us:
         raise Refused(
             f"{where}: another writer took members out at the same moment; {now} of {len(written)} are available and the "

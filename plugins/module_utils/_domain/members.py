@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Any, Mapping, Tuple
 
 ENABLED, DRAINED, DISABLED = "enabled", "drained", "disabled"
 STATES = (ENABLED, DRAINED, DISABLED)
@@ -33,6 +33,8 @@ class Member:
     :param locality: where weights spread the traffic within one locality alone, the name of it.
     :param check_progress: checks passed and checks needed, ``(1, 3)``, of a member that is on its way up or down; None where the
         balancer does not tell.
+    :param weight_by: writer of the weight, where that is the balancer itself: ``agent``.  Such a weight is neither compared nor written
+        unless a task asks for it.
     :param requests: requests or sessions that the member has been given since its balancer started; None where it does not count.
     """
 
@@ -48,6 +50,7 @@ class Member:
     tier: int = 0
     locality: str = ""
     check_progress: Tuple[int, int] | None = None
+    weight_by: str = ""
     requests: int | None = None
 
     @property
@@ -76,7 +79,10 @@ class Member:
             "name": self.name,
             "address": self.address,
             "state": self.state,
+            "own_state": self.own,
+            "tier": self.tier,
             "weight": self.weight,
+            "weight_by": self.weight_by,
             "health": self.health,
             "in_flight": self.in_flight,
             "checked": self.checked,
@@ -85,7 +91,10 @@ class Member:
 
     def describe(self) -> str:
         """The member in one line, for a diff."""
-        return self.state if self.state == ABSENT else f"{self.state}, weight {self.weight}"
+        if self.state == ABSENT:
+            return self.state
+        inherited = "" if self.own == self.state else f" (inherited; its own state is {self.own})"
+        return f"{self.state}{inherited}, weight {self.weight}"
 
 
 @dataclass(frozen=True)
@@ -97,9 +106,9 @@ class Change:
     weight: int | None = None
 
     def alters(self, member: Member) -> bool:
-        """Whether `member` is not yet what this asks for."""
-        return (self.state is not None and self.state != member.state) or (
-            self.weight is not None and self.weight != member.weight
+        """Whether `member` is not yet what this asks for: by its own state, since an inherited one may end at any moment."""
+        return (self.state is not None and self.state != member.own) or (
+            self.weight is not None and self.weight != member.weight and not member.weight_by
         )
 
     def describe(self) -> str:
@@ -122,4 +131,24 @@ def undo(member: Member, weighed: bool = True) -> Change:
 
     :param weighed: whether its balancer knows weights.
     """
-    return Change(member.name, member.state, member.weight if weighed else None)
+    return Change(member.name, member.own, member.weight if weighed and not member.weight_by else None)
+
+
+def as_recorded(member: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """Return whether a member is as :func:`kept_state` kept it.
+
+    :param member: as :meth:`Member.as_dict` returns it.
+    """
+    if (member.get("own_state") or member["state"]) != kept["state"]:
+        return False
+    return bool(member.get("weight_by")) or member["weight"] == kept["weight"]
+
+
+def kept_state(member: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a member that a task can bring back later: ``{state, weight}``, and `effective` where that is another state.
+
+    :param member: as :meth:`Member.as_dict` returns it.
+    """
+    own = member.get("own_state") or member["state"]
+    kept = {"state": own, "weight": member["weight"]}
+    return kept if own == member["state"] else {**kept, "effective": member["state"]}

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from . import guard
+from .balancer_plan import balancer_problems, plan_lines
 from .batches import as_list, batch_sizes, grouped, in_order, of_whole_groups
 from .canary_plan import plan_part
 from .errors import InvalidInput
-from .members import DISABLED, ENABLED, Member
+from .members import DISABLED, ENABLED, Member, as_recorded, kept_state
 from .needs import Asks, unmet
 from .sentences import listed
 
@@ -37,8 +38,8 @@ def rollout_plan(
         ``on_drain_timeout``, ``warmup``, ``accept_errors``, ``no_way_back`` (refuse or accept), ``undo_hook`` (whether the user
         has a hook that undoes); for a canary also ``canary``, see :func:`.canary_plan.plan_part`.
     :return: ``hosts`` and ``batches`` (sizes), ``groups`` and ``group_of`` (the number of a host's group), ``left_alone``,
-        ``there`` (those of the hosts that need no deployment), ``before``, ``canary``, and ``problems``: sentences that speak against
-        beginning.
+        ``there`` (those of the hosts that need no deployment), ``before``, ``canary``, ``problems``: sentences that speak against
+        beginning, and ``lines``: the plan as a person reads it.
     """
     watched = options.get("canary") or {}
     before = _before(targets, balancers, health, known_before)
@@ -54,6 +55,7 @@ def rollout_plan(
     left_alone = [target["host"] for target in targets if target["host"] in done]
     working = [target for target in targets if target["host"] not in done]
     problems = _problems(targets, working, balancers, options)
+    problems += balancer_problems(balancers, [target["member"] for target in working], options) if working else []
     problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, seen, health, options)
     hosts: list[str] = []
     sizes: list[int] = []
@@ -87,6 +89,7 @@ def rollout_plan(
         "there": of_whole_groups(groups, [*part.pop("there", []), *leading]),
         "canary": part,
         "problems": problems,
+        "lines": plan_lines(options.get("name", "Rollout"), groups, balancers, options),
     }
 
 
@@ -113,7 +116,7 @@ def _before(
     members = {target["member"] for target in targets}
     states = {
         b["name"]: {
-            m["name"]: {"state": m["state"], "weight": m["weight"]} for m in b["members"] if m["name"] in members
+            m["name"]: kept_state(m) for m in b["members"] if m["name"] in members
         }
         for b in balancers
     }
@@ -148,7 +151,7 @@ Seen = Dict[str, Dict[str, Dict[str, Any]]]
 def _as_before(member: str, seen: Seen, before: dict[str, Any]) -> bool:
     for balancer, members in seen.items():
         wanted, now = before["balancers"].get(balancer, {}).get(member), members.get(member)
-        if wanted and now and any(now[key] != wanted[key] for key in ("state", "weight")):
+        if wanted and now and not as_recorded(now, wanted):
             return False
     return True
 
@@ -264,7 +267,8 @@ def _too_large(
     """Play the batches through on each balancer: a batch that is out now is back when the next one leaves."""
     member_of = {target["host"]: target["member"] for target in targets}
     for balancer in balancers:
-        members = [Member(**member) for member in balancer["members"]]
+        everyone = [Member(**member) for member in balancer["members"]]
+        members = guard.of_tier(everyone, guard.carrying(everyone))
         floor, available = guard.minimum(min_available, len(members)), {m.name for m in members if m.available}
         for number, group in enumerate(groups, 1):
             names = {member_of[host] for host in group}

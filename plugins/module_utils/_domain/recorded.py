@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .course import WATCH, Stage, phases, undone
+from .members import kept_state
 from .record import SCHEMA
 
 
@@ -70,9 +71,17 @@ def verdict(step: int, hosts: list[str], judged: dict[str, Any]) -> dict[str, An
 
 def _members(before: dict[str, Any], balancers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each member of the rollout on each balancer, as it was before and as it is now."""
-    now = {b["name"]: {m["name"]: {k: m[k] for k in ("state", "weight", "health")} for m in b["members"]} for b in balancers}
+    now = {b["name"]: {m["name"]: m for m in b["members"]} for b in balancers}
     return [
-        {"balancer": balancer, "member": member, "before": state, "after": now.get(balancer, {}).get(member)}
+        {"balancer": balancer, "member": member, "before": state, "after": _after(now.get(balancer, {}).get(member), state)}
         for balancer, of in before.items()
         for member, state in of.items()
     ]
+
+
+def _after(member: dict[str, Any] | None, before: dict[str, Any]) -> dict[str, Any] | None:
+    """A member's own state now; a weight that its balancer sets by itself is no deviation."""
+    if member is None:
+        return None
+    weight = before.get("weight") if member.get("weight_by") else member["weight"]
+    return {"state": kept_state(member)["state"], "weight": weight, "health": member["health"]}

@@ -66,7 +66,7 @@ def _nearest(
         wanted.append((float(group.share / WHOLE), [(part, own.count(part)) for part in kinds if part in own]))
     best: Tuple[float, int] | None = None
     found: Dict[Fraction, int] = {}
-    for weights in _candidates(kinds, least, most):
+    for weights in _candidates(kinds, least, most, [[part for part, _count in own] for _share, own in wanted]):
         total = sum(weights[part] * number for part, number in count.items())
         off = max(abs(sum(weights[part] * number for part, number in own) / total - share) for share, own in wanted)
         rank = (round(off, 9), total)
@@ -75,8 +75,13 @@ def _nearest(
     return found
 
 
-def _candidates(kinds: List[Fraction], least: int, most: int) -> Iterator[Dict[Fraction, int]]:
-    """For each weight of the heaviest the others' weights beside it."""
+def _candidates(
+    kinds: List[Fraction], least: int, most: int, together: Sequence[Sequence[Fraction]]
+) -> Iterator[Dict[Fraction, int]]:
+    """For each weight of the heaviest the others' weights beside it.
+
+    :param together: for each group the kinds of its members, ascending: of those none gets less than one with a smaller part.
+    """
     others, heaviest = kinds[:-1], kinds[-1]
     for top in [*range(least, min(most, TRIED) + 1), most]:
         down = [int(part * top / heaviest) for part in others]
@@ -85,7 +90,9 @@ def _candidates(kinds: List[Fraction], least: int, most: int) -> Iterator[Dict[F
         else:
             choices = [[max(least, round(part * top / heaviest))] for part in others]
         for chosen in product(*choices):
-            yield {**dict(zip(others, chosen)), heaviest: top}
+            weights = {**dict(zip(others, chosen)), heaviest: top}
+            if all(weights[low] <= weights[high] for own in together for low, high in zip(own, own[1:])):
+                yield weights
 
 
 def given(groups: Sequence[Group], weights: Mapping[str, int]) -> dict[str, Fraction]:

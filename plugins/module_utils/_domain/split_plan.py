@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from .errors import DeployError
-from .groups import filled, groups_in
 from .guard import after
 from .members import ENABLED, Member
 from .needs import Asks, unmet
 from .splits import split_into
+from .tiers import deliverable_groups
 
 
 def split_problems(
@@ -39,7 +39,7 @@ def split_problems(
         ]
         for step in steps:
             try:
-                groups = filled(groups_in(step), members, where)
+                groups = deliverable_groups(step, members, where)
             except DeployError as error:
                 problems.append(error.message.replace(" Nothing was touched.", ""))
                 continue

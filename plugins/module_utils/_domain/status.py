@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .balancer_plan import other_pools, pools_by_endpoint
 from .gates import place
 from .pauses import under_way
 
@@ -25,6 +26,7 @@ def status(
     for host in health:
         health_now = "healthy" if host["healthy"] else host["seen"]
         lines.append(f"  {host['name']:<{width}}  {host.get('version') or 'unknown version'}, {health_now}")
+    named = pools_by_endpoint(balancers)
     for balancer in balancers:
         lines.append(
             f"Balancer {balancer['name']} ({balancer['provider']} {balancer['version']}), pool {balancer['pool']}: "
@@ -32,10 +34,8 @@ def status(
         )
         width = max([len(member["name"]) for member in balancer["members"]] or [0])
         for member in balancer["members"]:
-            lines.append(
-                f"  {member['name']:<{width}}  {member['state']}, {member['health']}, weight {member['weight']}, "
-                f"in flight {member['in_flight']}"
-            )
+            lines.append(f"  {member['name']:<{width}}  {_member_line(member)}")
+        lines += [f"  also in pool {other}" for other in other_pools(balancer, named).values()]
     lines.append(_lease_line(known["lease"]))
     waiting = known.get("waits")
     if waiting:
@@ -52,6 +52,14 @@ def status(
             "playbook rollback to undo it."
         )
     return lines
+
+
+def _member_line(member: dict[str, Any]) -> str:
+    inherited = member.get("own_state", member["state"]) != member["state"]
+    own = f" (inherited; its own state is {member['own_state']})" if inherited else ""
+    tier = f", standby (tier {member['tier']})" if member.get("tier") else ""
+    flight = "not known" if member["in_flight"] is None else member["in_flight"]
+    return f"{member['state']}{own}, {member['health']}, weight {member['weight']}, in flight {flight}{tier}"
 
 
 def _lease_line(lease: dict[str, Any]) -> str:

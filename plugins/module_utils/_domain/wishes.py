@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Collection
 
 from .errors import InvalidInput
 from .members import ABSENT, ENABLED, STATES, Change, Member
@@ -55,7 +55,8 @@ def _change(wish: Wish, member: Member, where: str, weight_range: tuple[int, int
                 f"{where}: `before` says nothing of {member.name}, so there is nothing to go back to. Nothing was touched."
             )
         state, earlier = _earlier(known, member.name, where)
-        weight = earlier if weight is None and weight_range else weight
+        # A weight that the balancer sets by itself, by an agent, has moved on since and is not ours to bring back.
+        weight = earlier if weight is None and weight_range and not member.weight_by else weight
     if weight is not None and weight_range is not None and not weight_range[0] <= weight <= weight_range[1]:
         low, high = weight_range
         raise InvalidInput(f"{where}: weight {weight} of {member.name} is outside {low} to {high}. Nothing was touched.")
@@ -74,13 +75,24 @@ def _earlier(known: Any, name: str, where: str) -> tuple[str, int]:
     return state, weight
 
 
-def split(wanted: list[Change], members: list[Member]) -> tuple[list[Change], list[Change]]:
+def inherited_out(wish: Wish) -> set[str]:
+    """Return the members that were out of traffic by inheritance alone, and that `as_before` brings no further than that."""
+    if wish.state != AS_BEFORE:
+        return set()
+    return {name for name, known in wish.before.items() if known.get("effective", known["state"]) != known["state"]}
+
+
+def split(
+    wanted: list[Change], members: list[Member], held_out: Collection[str] = ()
+) -> tuple[list[Change], list[Change]]:
     """Part changes into those that keep or take members out, and those that bring members to `enabled`.
 
     A change of weight alone belongs to the first part: it needs no health and no drain.  Who is to be absent and is, belongs to none.
+
+    :param held_out: members that something else keeps out of traffic, whatever their own state; see :func:`inherited_out`.
     """
     known = {member.name: member for member in members}
-    arriving = [c for c in wanted if c.state == ENABLED and known[c.name].state != ENABLED]
+    arriving = [c for c in wanted if c.state == ENABLED != known[c.name].own and c.name not in held_out]
     returning = {c.name for c in arriving}
     gone = {c.name for c in wanted if c.state == ABSENT and known[c.name].state == ABSENT}
     return [c for c in wanted if c.name not in returning | gone], arriving

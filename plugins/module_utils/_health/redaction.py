@@ -19,7 +19,7 @@ _SHORTEST = 3
 _SNIPPET = 80
 _VERSION = 200
 # What stands in these is no secret, and often is the very name of the target.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     (
         "accept",
         "accept-encoding",
@@ -28,6 +28,7 @@ _HARMLESS = frozenset(
         "connection",
         "content-type",
         "host",
+        "origin",
         "user-agent",
     )
 )
@@ -44,7 +45,7 @@ class Redactor:
     def __init__(self, headers: Mapping[str, str] | None = None, url: str = "", also: Iterable[str] = ()) -> None:
         secrets = set(also)
         for name, value in (headers or {}).items():
-            if name.lower() not in _HARMLESS:
+            if name.lower() not in HARMLESS:
                 secrets.update(_header_secrets(value))
         parts = urlsplit(url)
         secrets.update(_user_secrets(parts))

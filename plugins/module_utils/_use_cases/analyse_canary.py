@@ -80,7 +80,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "on_failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
     # As pool_info takes them; needed where a metric's source is the balancers, and for their health.
     "balancers": {**read_pool.ARGUMENT_SPEC["balancers"], "required": False},
-    "pool": {"type": "str"},
+    "pool": read_pool.ARGUMENT_SPEC["pool"],
 }
 
 # How often a source that is silent at the last look is asked again, an interval apart, before that is the end.
@@ -95,7 +95,7 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
     """The analysis, with balancers that can be reached from here."""
 
     def read(counters: bool) -> List[Dict[str, Any]]:
-        asked = {"balancers": params["balancers"], "pool": params["pool"], "counters": counters}
+        asked = {"balancers": params["balancers"], "pool": params["pool"], "counters": counters, "details": False}
         found: List[Dict[str, Any]] = read_pool.run(asked, check_mode, clock)["balancers"]
         return found
 
@@ -200,16 +200,22 @@ def open_feeds(params: dict[str, Any], groups: Groups, judge: Judge, read: ReadP
             feeds.append(Feed(_open(asked["source"], case.metric, params), [case], groups))
     if counted:
         feeds.insert(0, Feed(BalancerCounters(read), counted, groups))
-    elif params["balancers"] and params["pool"] and params["watch"]:
+    elif _pools_named(params) and params["watch"]:
         feeds.append(Feed(BalancerHealth(read), [], groups))
     return feeds
+
+
+def _pools_named(params: dict[str, Any]) -> bool:
+    """Whether there are balancers, and each of them has a pool."""
+    entries = params["balancers"] or []
+    return bool(entries) and all(entry.get("pool") or params["pool"] for entry in entries)
 
 
 def _check_balancers(params: dict[str, Any], metric: Metric) -> None:
     wrong = None
     if metric.kind != ERRORS:
         wrong = "balancers count requests and errors; a metric of samples needs another source"
-    elif not params["balancers"] or not params["pool"]:
+    elif not _pools_named(params):
         wrong = "its source is the balancers, so `balancers` and `pool` are needed"
     elif not params["watch"]:
         wrong = "the balancers' counters tell of the releases before too, so they need a `watch` in which they grow"

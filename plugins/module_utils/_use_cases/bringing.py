@@ -11,8 +11,8 @@ from .._domain import guard
 from .._domain.errors import TimedOut
 from .._domain.members import ABSENT, DISABLED, DRAINED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks
-from .._domain.wishes import AS_BEFORE, Wish, changes, split, warmup_weight
-from .leaving import settle, wait_until_idle
+from .._domain.wishes import AS_BEFORE, Wish, changes, inherited_out, split, warmup_weight
+from .leaving import check_delay, drain_first, finish_drain, settle, wait_until_idle
 from .place import Place
 from .returning import check_anew, checks, wait_until_healthy
 
@@ -40,25 +40,28 @@ class Bringing(Place):
                 seen = [*members, *self._not_there(wish, members)]
                 self.before = {member.name: member for member in seen}
                 wanted = changes(wish, seen, self.where, self.balancer.capabilities.weight_range)
-                leaving, arriving = split(wanted, seen)
+                held_out = inherited_out(wish)
+                leaving, arriving = split(wanted, seen, held_out)
                 going = [change.name for change in leaving if change.state == ABSENT]
                 coming = [change for change in wanted if self.before[change.name].state == ABSENT != change.state]
                 # Who is to go is taken out first, like everybody else.
                 leaving = [Change(c.name, DISABLED) if c.name in going else c for c in leaving]
-                self.check_it_can(
-                    self._asks(wanted, leaving, arriving, bool(going or coming)),
-                    [change.name for change in wanted if change.state == ENABLED],
-                )
+                back = [change.name for change in wanted if change.state == ENABLED and change.name not in held_out]
+                self.check_it_can(self._asks(wanted, leaving, arriving, bool(going or coming)), back)
                 guard.check(self.where, members, leaving, self.params["min_available"])
                 if check_mode:
                     return self._result(wanted, guard.after(seen, wanted))
                 self._add(coming)
-                self.write([change for change in leaving if change.alters(self.before[change.name])], guarded=True)
-                self.standing = {change.name: change for change in leaving}
+                altered = [change for change in leaving if change.alters(self.before[change.name])]
+                check_delay(self, altered)
+                drained = drain_first(self, altered)
+                self.write([drained.get(change.name, change) for change in altered], guarded=True)
+                self.standing = {change.name: drained.get(change.name, change) for change in leaving}
+            finish_drain(self, [change for change in altered if change.name in drained])
             wait_until_idle(self, [change.name for change in leaving if change.state in (DRAINED, DISABLED)])
             settle(self, [change.name for change in leaving if change.state == DISABLED])
             self._return(arriving)
-            self._see_healthy([change.name for change in wanted if change.state == ENABLED])
+            self._see_healthy(back)
             self.members = self.kept(self.members)
             self._remove(going)
             now = {member.name: member for member in self.members}
@@ -120,13 +123,17 @@ class Bringing(Place):
         )
 
     def _return(self, arriving: list[Change]) -> None:
-        """Members come back through drain, with a check begun now, at a warm-up weight, then at their own."""
+        """Members come back through drain, with a check begun now, at a warm-up weight, then at their own.
+
+        A weight that no one asked for is not written: an agent may set it, and it would be lost at once.
+        """
         if not arriving:
             return
         names = [change.name for change in arriving]
         own = {change.name: self._own_weight(change) for change in arriving}
         steps = [step for step in self.params["warmup"] if step < 100]
-        first = {name: self._step_weight(own[name], steps[0] if steps else 100) for name in names}
+        asked = {change.name: change.weight for change in arriving}
+        first = {name: self._step_weight(own[name], steps[0]) if steps else asked[name] for name in names}
         fresh, by_check = self.params["health"] == "fresh", self.balancer.capabilities.returns_by_check
         if fresh and not by_check:
             check_anew(self, [Change(name, DRAINED, first[name]) for name in names])

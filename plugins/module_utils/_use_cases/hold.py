@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A balancer that forgets states when it is restarted is kept to them by a process that a task leaves behind.
 
-Between the task that takes members out and the one that brings them back nobody talks to the balancer, and the host is being
-deployed to: were the balancer restarted then, it would send its clients there.  The keeper looks whether the same process still
-runs; when another one does, it writes again what is to hold.  It does not fight a person: what somebody changes by hand in a
-running balancer stays.
+Between the task that takes members out and the one that brings them back the host is being deployed to: were the balancer restarted or
+reloaded then, it would send its clients there.  The keeper looks whether the same process still runs with the same configuration, and,
+less often, whether the members still are as written: a process alone proves nothing.  What is lost is written again.
 
 What is to hold is in a file beside the lock (see `_balancers/lock.py`), and changes only under that lock.  The keeper ends when
 nothing is left in there, or when its time is over, whatever became of the rollout.
@@ -28,6 +27,7 @@ from .._domain.members import Change
 from .._domain.shape import NUMBER, wrong
 
 POLL = 0.2  # seconds
+LOOK = 1.0  # seconds between two looks at the members themselves
 _MEMBER = {"state": (str, type(None)), "weight": (int, type(None)), "until": NUMBER}
 _HELD = {"running": (list, type(None)), "members": {...: _MEMBER}, "reasserted": int}
 GONE = 120.0  # seconds without an answer after which the balancer is not waited for any more
@@ -77,13 +77,14 @@ class Hold:
                 fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            gone = Deadline(self.clock, GONE)
+            gone, look = Deadline(self.clock, GONE), Deadline(self.clock, LOOK)
             while not self._ended(keeper, gone.passed):
                 known, now = self._read()["running"], self._running()
                 if now:
                     gone = Deadline(self.clock, GONE)
-                if known and now and (now[0] != known[0] or now[1] < known[1]):
+                if now and (look.passed or (known and (now[0] != known[0] or now[1] < known[1]))):
                     self._write_again(now)
+                    look = Deadline(self.clock, LOOK)
                 self.clock.sleep(POLL)
 
     def _ended(self, keeper: Any, gone: bool) -> bool:

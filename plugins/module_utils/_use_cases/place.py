@@ -38,17 +38,17 @@ def keepers(places: Sequence[Place]) -> Iterator[None]:
 class Place:
     """What every operation on a pool shares.
 
-    :param name: of the balancer, as the user calls it.
-    :param params: the options; those of `pool`, `min_available`, `hold`, `lease`, and of waiting are read here and in what waits.
+    :param entry: one of :func:`.registry.by_pool`.
+    :param params: the options; those of `min_available`, `hold`, `lease`, and of waiting are read here and in what waits.
     :raises InvalidInput: `lease` is none.
     """
 
-    def __init__(self, balancer: Balancer, name: str, params: dict[str, Any], clock: Clock) -> None:
-        self.name, self.params, self.clock = name, params, clock
+    def __init__(self, balancer: Balancer, entry: dict[str, Any], params: dict[str, Any], clock: Clock) -> None:
+        self.name, self.params, self.clock = entry["name"], params, clock
         self.fence = Fence(params.get("lease"), clock)
         self.balancer = Fenced(balancer, self.fence) if params.get("lease") else balancer
-        self.pool: str = params["pool"]
-        self.where = f"Balancer {name}, pool {self.pool}"
+        self.pool: str = entry["pool"][0]
+        self.where = f"Balancer {balancer.name}, pool {self.pool}"
         self.hold = Hold(balancer, self.pool, clock)
         self.before: dict[str, Member] = {}
         # The pool as last read: one of a thousand members is not read more often than need be.
@@ -56,6 +56,7 @@ class Place:
         self.touched: list[str] = []
         self.waited: dict[str, dict[str, Any]] = {}
         self.standing: dict[str, Change] = {}  # what must stay as written while we wait
+        self.written: dict[str, Member] = {}  # members as they were read back after their last write
         self.distrusted: dict[str, Change] = {}  # of these, what returns
         self.removed = False
         self.held: list[str] = []  # whom the keeper is to hold from now on
@@ -106,11 +107,12 @@ class Place:
         self.touched += [change.name for change in wanted if change.name not in self.touched]
         with self.alone():
             self.members = members = self.balancer.apply(self.pool, wanted, distrust)
+        changed = {change.name for change in wanted}
+        self.written.update({member.name: member for member in members if member.name in changed})
         if guarded:
             # The lock keeps out our own kind on this machine alone: count again what is really there.
             # A member that was just disabled shows no health any more, so what it was is taken from before.
-            written = {change.name for change in wanted}
-            unwritten = [self.before[member.name] if member.name in written else member for member in members]
+            unwritten = [self.before[member.name] if member.name in changed else member for member in members]
             guard.check_written(self.where, unwritten, members, self.params["min_available"])
 
     def watch(
@@ -132,7 +134,7 @@ class Place:
         self._lost_here += 1
         self.reasserted += 1
         # Who is in traffic goes back there only by way of a check.
-        strayed = any(change.state == ENABLED != now[change.name].state for change in lost)
+        strayed = any(change.state == ENABLED != now[change.name].own for change in lost)
         if strayed or self._lost_here > REASSERTED:
             found = ", ".join(f"{change.name}: {now[change.name].describe()}" for change in lost)
             raise NotApplied(

@@ -8,48 +8,66 @@ from __future__ import annotations
 from typing import Any
 
 from .._balancers.base import Balancer
-from .._balancers.registry import BALANCER_OPTIONS, PROVIDERS, balancer_names, open_balancer
+from .._balancers.registry import BALANCER_OPTIONS, POOL_OPTION, PROVIDERS, by_pool, open_balancer, too_old
 from .._clock import Clock
 from .._domain import guard
 from .._domain.counters import Counters, Served
 from .._domain.errors import InvalidInput
+from .._domain.members import kept_state
 from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
-    "pool": {"type": "str", "required": True},
+    "pool": POOL_OPTION,
     "counters": {"type": "bool", "default": False},
+    "details": {"type": "bool", "default": False},
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any]:
     """The pool as each balancer sees it; nothing is written."""
-    names = balancer_names(params["balancers"])
+    entries = by_pool(params["balancers"], params["pool"])
 
-    def read(named_entry: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-        name, entry = named_entry
+    def read(entry: dict[str, Any]) -> dict[str, Any]:
+        name, pool = entry["name"], entry["pool"][0]
         balancer = open_balancer(entry)
-        seen = balancer.members(params["pool"])
+        version = balancer.version()
+        refused = too_old(balancer.provider, version)
+        if refused:
+            raise InvalidInput(f"Balancer {name}: {refused} Nothing was touched.")
+        seen = balancer.members(pool)
         members = [member.as_dict() for member in seen]
         told: dict[str, Any] = {}
         if params["counters"]:
-            counted, served = _counters(name, balancer, params["pool"])
+            counted, served = _counters(name, balancer, pool)
             for member in members:
                 member["counters"] = counted[member["name"]].as_dict() if member["name"] in counted else None
             told["served"] = served.as_dict() if served else None
+        if params["details"]:
+            told.update(_details(balancer, pool))
         return {
             "name": name,
             "provider": balancer.provider,
-            "version": balancer.version(),
+            "endpoint": balancer.endpoint,
+            "version": version,
             "capabilities": balancer.capabilities.as_dict(),
-            "pool": params["pool"],
+            "pool": pool,
             "available": guard.available(seen),
             "members": members,
             **told,
         }
 
-    outcomes = side_by_side(list(zip(names, params["balancers"])), read)
-    return summed(all_or_none(names, outcomes))
+    return summed(all_or_none([entry["name"] for entry in entries], side_by_side(entries, read)))
+
+
+def _details(balancer: Balancer, pool: str) -> dict[str, Any]:
+    """Facts for a plan that take more queries: other pools over the same servers, and the balancer's own timing."""
+    others = balancer.other_pools(pool) if balancer.capabilities.finds_pools else None
+    return {
+        "other_pools": None if others is None else [other.as_dict() for other in others],
+        "timing": balancer.timing(pool).as_dict(),
+        "in_flight_source": balancer.in_flight_source if balancer.capabilities.in_flight else "",
+    }
 
 
 def _counters(name: str, balancer: Balancer, pool: str) -> tuple[dict[str, Counters], Served | None]:
@@ -75,7 +93,7 @@ def summed(balancers: list[dict[str, Any]]) -> dict[str, Any]:
         "balancers": balancers,
         "states": {
             balancer["name"]: {
-                member["name"]: {"state": member["state"], "weight": member["weight"]} for member in balancer["members"]
+                member["name"]: kept_state(member) for member in balancer["members"]
             }
             for balancer in balancers
         },

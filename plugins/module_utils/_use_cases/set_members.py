@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._balancers.registry import BALANCER_OPTIONS, POOL_OPTION, by_pool, open_balancer
 from .._clock import Clock
 from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
@@ -20,7 +20,7 @@ from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
-    "pool": {"type": "str", "required": True},
+    "pool": POOL_OPTION,
     "members": {"type": "list", "elements": "str", "required": True},
     "state": {"type": "str", "choices": [*STATES, ABSENT, AS_BEFORE]},
     "addresses": {"type": "dict", "default": {}},
@@ -66,8 +66,9 @@ def bring_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     :raises DeployError: whatever `on_failure` says.
     """
     check_options(params)
-    names = balancer_names(params["balancers"])
-    places = [Bringing(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
+    entries = by_pool(params["balancers"], params["pool"])
+    names = [entry["name"] for entry in entries]
+    places = [Bringing(open_balancer(entry), entry, params, clock) for entry in entries]
     outcomes = side_by_side(places, lambda place: place.bring(check_mode))
     with keepers(places):
         return summed(all_or_none(names, outcomes, lambda index: places[index].put_back()))

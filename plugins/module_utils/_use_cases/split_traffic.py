@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from .._balancers.registry import BALANCER_OPTIONS, balancer_names, open_balancer
+from .._balancers.registry import BALANCER_OPTIONS, POOL_OPTION, by_pool, open_balancer
 from .._clock import Clock
 from .._domain import guard
 from .._domain.errors import DeployError, InvalidInput
 from .._domain.groups import groups_in
-from .._domain.members import DISABLED, DRAINED, Member
+from .._domain.members import DISABLED, DRAINED, Member, kept_state
 from .fence import LEASE_OPTION
 from .place import keepers
 from .splitting import Splitting
@@ -20,7 +20,7 @@ from .together import all_or_none, side_by_side
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "balancers": {"type": "list", "elements": "dict", "required": True, "options": BALANCER_OPTIONS},
-    "pool": {"type": "str", "required": True},
+    "pool": POOL_OPTION,
     "groups": {"type": "dict"},
     "before": {"type": "dict"},
     "leave": {"type": "str", "default": DISABLED, "choices": [DISABLED, DRAINED]},
@@ -68,8 +68,9 @@ def split_all(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[st
     :raises DeployError: whatever `on_failure` says.
     """
     check_options(params)
-    names = balancer_names(params["balancers"])
-    places = [Splitting(open_balancer(entry), name, params, clock) for name, entry in zip(names, params["balancers"])]
+    entries = by_pool(params["balancers"], params["pool"])
+    names = [entry["name"] for entry in entries]
+    places = [Splitting(open_balancer(entry), entry, params, clock) for entry in entries]
 
     def everywhere(step: Callable[[Splitting], None]) -> None:
         all_or_none(names, side_by_side(places, step), lambda index: places[index].put_back())
@@ -128,7 +129,7 @@ def states_before(balancers: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What the option `before` takes to bring it all back."""
     return {
         balancer["name"]: {
-            member["name"]: {"state": member["before"]["state"], "weight": member["before"]["weight"]}
+            member["name"]: kept_state(member["before"])
             for member in balancer["members"]
         }
         for balancer in balancers

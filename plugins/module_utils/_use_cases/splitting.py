@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence
 
 from .._domain import guard
 from .._domain.errors import InvalidInput, NotApplied
-from .._domain.groups import filled, groups_in, percent
+from .._domain.groups import percent
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, Change, Member, absent, undo
 from .._domain.needs import Asks
 from .._domain.share_limits import off_sentence
 from .._domain.shares import given
 from .._domain.splits import Split, back_to, hoped, is_checked_outside, split_into
-from .leaving import settle, wait_until_idle
+from .._domain.tiers import deliverable_groups, split_tier, standby
+from .leaving import drain_first, finish_drain, settle, wait_until_idle
 from .place import Place
 from .returning import check_anew, wait_until_healthy
 
@@ -30,6 +31,8 @@ class Splitting(Place):
     split: Split
     waiting: list[Change]  # for a check that passes, out of traffic
     seconds = 0.0
+    draining: Sequence[Change] = ()  # to `disabled`, once they are idle
+    still_drained: Sequence[str] = ()  # of these, who was not within the time for it
 
     def make_ready(self, check_mode: bool) -> None:
         """Read, compare, count; let those that arrive be checked where they get no new work.
@@ -69,14 +72,18 @@ class Splitting(Place):
                 self.members = self.balancer.members(self.pool)
                 self._see_all_there()
                 self._guard()
-                self.write(self.split.altering(self.members), guarded=True)
+                altered = self.split.altering(self.members)
+                drained = drain_first(self, altered)
+                self.write([drained.get(change.name, change) for change in altered], guarded=True)
             self.distrusted = {}
-            self.standing = {change.name: change for change in self.split.wanted}
+            self.standing = {change.name: drained.get(change.name, change) for change in self.split.wanted}
+            self.draining = [change for change in altered if change.name in drained]
             self.seconds = round(self.clock.monotonic() - decided, 3)
 
     def finish(self) -> None:
         """Wait for those that have left, if that was asked for; keep what was written beyond a restart."""
         with self.all_or_nothing():
+            self.still_drained = finish_drain(self, self.draining, must_end=self.params["wait"])
             if self.params["wait"] and not self.params["prepare"]:
                 wait_until_idle(self, self.split.out())
                 settle(self, self.split.out(DISABLED))
@@ -140,7 +147,7 @@ class Splitting(Place):
                     f"{self.where}: `before` says nothing of this balancer, so there is nothing to go back to. Nothing was touched."
                 )
             return back_to(before, self.members, self.where, weight_range, self.balancer.capabilities.sticky_drain)
-        groups = filled(groups_in(self.params["groups"]), self.members, self.where)
+        groups = deliverable_groups(self.params["groups"], self.members, self.where)
         return split_into(groups, self.members, self.params["leave"], weight_range)
 
     def _asks(self, arriving: list[Change]) -> Asks:
@@ -203,6 +210,17 @@ class Splitting(Place):
                 said.append(
                     f"{self.where}: {', '.join(down)} of {group.name} is down, so the share of {group.name} is less."
                 )
+        grouped = {name for group in self.split.groups for name in group.members or ()}
+        if self.still_drained:
+            said.append(
+                f"{self.where}: {', '.join(self.still_drained)} still has requests, which to disable would end, and stays drained. Run the "
+                "task again, or with `wait: true`."
+            )
+        unshared = [name for name in standby(now.values(), split_tier(self.split.groups, [*now.values()])) if name not in grouped]
+        if unshared:
+            said.append(
+                f"{self.where}: the shares are those of the members that carry the traffic; {', '.join(unshared)} stays standby."
+            )
         return [sentence for sentence in said if sentence]
 
 

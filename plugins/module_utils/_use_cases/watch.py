@@ -13,8 +13,9 @@ from .._domain.errors import NotApplied, Unreachable
 from .._domain.members import Member
 
 # Seconds between two polls: a share of what has been waited so far, so that no wait is longer by more than that share than what it
-# waits for.
-FIRST_POLL, LONGEST_POLL, SHARE = 0.02, 0.25, 0.1
+# waits for.  The first and the longest are the balancer's own, see `Pace`.
+SHARE = 0.1
+RETRY = 0.25  # seconds between two tries to reach a balancer that does not answer
 RESTART = 10.0  # seconds that a balancer may take to come back
 
 
@@ -36,7 +37,7 @@ class Watch:
             except Unreachable:
                 if restart.passed:
                     raise
-                self.clock.sleep(LONGEST_POLL)
+                self.clock.sleep(RETRY)
 
     def until(
         self,
@@ -81,9 +82,10 @@ class Watch:
                 if not extra or not any(waiting.values()):
                     return took, seen
                 extra -= 1
-            pause = min(LONGEST_POLL, max(FIRST_POLL, deadline.elapsed * SHARE))
+            pace = self.balancer.pace
+            pause = min(pace.longest, max(pace.first, deadline.elapsed * SHARE))
             # Past the deadline there are only the extra polls; just before it, no sleep is too short for the clock to notice.
-            self.clock.sleep(FIRST_POLL if deadline.passed else min(pause, max(deadline.left, 0.001)))
+            self.clock.sleep(pace.first if deadline.passed else min(pause, max(deadline.left, 0.001)))
             seen = None
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from http.client import HTTPException
 
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     InvalidInput,
     NotApplied,
@@ -20,11 +22,14 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound, bound_to
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
+    persist,
     read,
     set_pool,
+    until,
 )
 from ansible_collections.zero_downtime.deploy.tests.support.ports import free_ports
 
@@ -286,9 +291,28 @@ def test_over_tls_with_a_password(guarded):
     with pytest.raises(Unreachable, match="certificate is not trusted"):
         read({**entry, "ca_path": None})
     assert read({**entry, "ca_path": None, "validate_certs": False})["balancers"]
-    with pytest.raises(Refused, match=r"answered 401 to a GET.*`username` and `password`") as refusal:
+    with pytest.raises(Refused, match=r"answered 401 to a GET.*It refuses the `username` and `password`") as refusal:
         read({**entry, "password": "wr0ng"})
     assert "wr0ng" not in str(refusal.value)
+    with pytest.raises(Refused, match=r"answered 401 to a GET.*needs `username` and `password`"):
+        read({**entry, "username": None, "password": None})
+
+
+def test_digest_authentication_is_said_not_to_be_supported(make_apache):
+    rig = make_apache(
+        more={
+            "extra": """
+<Location "/balancer-manager/digest">
+    AuthType Digest
+    AuthName balancers
+    AuthUserFile /nonexistent
+    Require valid-user
+</Location>""",
+            "modules": ("auth_digest",),
+        }
+    )
+    with pytest.raises(Refused, match=r"401.*asks for Digest authentication, which is not supported.*`AuthType Basic`"):
+        read(rig.entry(url=rig.url + "/digest", username="deploy", password="right"))
 
 
 def test_where_no_balancer_manager_is(proxied, apps):
@@ -303,3 +327,188 @@ def test_where_no_balancer_manager_is(proxied, apps):
 def test_its_version(proxied):
     said = subprocess.run([proxied.binary, "-v"], capture_output=True, text=True, check=True).stdout
     assert f"Apache/{proxied.driver().version()} " in said
+
+
+def answering(port):
+    """Which members answer a dozen clients."""
+    return {Bound(port).get() for _each in range(12)}
+
+
+def test_requests_go_to_the_lowest_tier_that_has_an_available_member(make_apache):
+    tiers = {"m1": "", "m2": "status=+R", "m3": "status=+H", "m4": "lbset=3"}
+    rig = make_apache(checked=False, wait=False, more={"member_options": tiers})
+    assert {name: member.tier for name, member in rig.members().items()} == {"m1": 0, "m2": 1, "m3": 2, "m4": 3}
+    for name in tiers:
+        assert answering(rig.port) == {name}
+        rig.balancer().apply(POOL, [Change(name, "disabled")])
+
+
+def test_a_spare_takes_requests_as_soon_as_one_member_is_out(make_apache):
+    rig = make_apache(checked=False, wait=False, more={"member_options": {"m3": "status=+R", "m4": "status=+H"}})
+    assert answering(rig.port) == {"m1", "m2"}
+    rig.balancer().apply(POOL, [Change("m1", "drained")])
+    assert answering(rig.port) == {"m2", "m3"}
+
+
+def test_requests_are_counted_and_checks_are_not(proxied, apps):
+    before = sum(app.checks for app in apps.values())
+    proxied.balancer().apply(POOL, [Change("m1", "disabled")])
+    for _each in range(9):
+        Bound(proxied.port).get()
+    until("some checks more", lambda: sum(app.checks for app in apps.values()), lambda checks: checks > before + 8)
+    requests = {name: member.requests for name, member in proxied.members().items()}
+    assert requests["m1"] == 0 and sum(requests.values()) == 9
+
+
+def test_another_pool_is_found_however_its_urls_are_written(make_apache, apps):
+    rig = make_apache(
+        more={
+            "extra": f"""
+<Proxy "balancer://paths">
+    BalancerMember http://localhost:{apps["m1"].port}/shop
+    BalancerMember ajp://LOCALHOST:{apps["m2"].port}
+</Proxy>
+<Proxy "balancer://elsewhere">
+    BalancerMember http://127.0.0.1
+</Proxy>""",
+            "modules": ("proxy_ajp",),
+        }
+    )
+    assert [(other.name, other.members) for other in rig.balancer().other_pools(POOL)] == [("paths", ("m1", "m2"))]
+    with pytest.raises(InvalidInput, match="has no pool 'shop'"):
+        rig.balancer().other_pools("shop")
+
+
+def test_a_member_that_is_out_of_one_pool_is_reached_by_the_other(make_apache, apps):
+    rig = make_apache(other={"m1": apps["m1"].port})
+    rig.balancer().apply(POOL, [Change("m1", "disabled")])
+    assert "m1" not in answering(rig.port)
+    assert answering(rig.other_port) == {"m1"}
+    rig.balancer().apply(OTHER_POOL, [Change("m1", "disabled")])
+    before = apps["m1"].served
+    with pytest.raises(HTTPException, match="503"):
+        Bound(rig.other_port).get()
+    assert apps["m1"].served == before
+
+
+def test_a_virtual_host_shows_its_own_balancers_and_those_of_the_main_server(make_apache, apps):
+    (port,) = free_ports(1)
+    rig = make_apache(
+        more={
+            "extra": f"""
+Listen 127.0.0.1:{port}
+<VirtualHost 127.0.0.1:{port}>
+    <Proxy "balancer://own">
+        BalancerMember http://127.0.0.1:{apps["m1"].port} route=m1
+    </Proxy>
+    ProxyPass "/balancer-manager" "!"
+    ProxyPass "/" "balancer://own/"
+</VirtualHost>"""
+        }
+    )
+    assert rig.balancer().other_pools(POOL) == []  # the limit that the documentation tells
+    entry = rig.entry(url=f"http://127.0.0.1:{port}/balancer-manager")
+    set_pool(entry, ["m1"], state="disabled")
+    assert rig.members()["m1"].state == "disabled"  # one balancer, whichever page it is written by
+    found = open_balancer(entry).other_pools(POOL)
+    assert [(other.name, other.members) for other in found] == [("own", ("m1",))]
+
+
+@pytest.mark.parametrize("change", [Change("m1", "disabled"), Change("m1", "drained"), Change("m1", None, 5)])
+def test_a_graceful_restart_is_noticed_though_the_nonce_stays(make_apache, change):
+    rig = make_apache(more={"balancer_options": "nonce=deploy-2f6c"})
+    rig.driver().apply(POOL, [change])
+    before = rig.driver().running()
+    assert rig.driver().running() == before
+    rig.reload()
+    assert rig.driver().running() != before
+
+
+def test_a_crash_is_noticed_though_balancer_persist_keeps_the_nonce(make_apache):
+    rig = make_apache(more={"extra": "BalancerPersist On"})
+    rig.reload()  # which writes down how the members are now
+    rig.driver().apply(POOL, [Change("m1", "disabled")])
+    nonce, before = rig.driver()._page().pools[POOL].nonce, rig.driver().running()
+    rig.restart()
+    assert rig.driver()._page().pools[POOL].nonce == nonce and rig.members()["m1"].state == "enabled"
+    assert rig.driver().running() != before
+
+
+@pytest.mark.parametrize("more", [{"balancer_options": "nonce=deploy-2f6c"}, {"extra": "BalancerPersist On"}])
+def test_what_is_held_is_written_again_though_the_nonce_stays(make_apache, more):
+    rig = make_apache(more=more)
+    rig.reload()  # with `BalancerPersist On`, which writes down how the members are now
+    set_pool(rig.entry(), ["m1"], state="disabled", hold=60)
+    rig.restart()
+    rig.wait_until("m1 is out again", lambda pool: pool["m1"].state == "disabled")
+    assert set_pool(rig.entry(), ["m1"], state="enabled")["balancers"][0]["reasserted"] == 1
+
+
+def test_with_balancer_persist_nothing_has_to_be_written_down(make_apache, proxied):
+    rig = make_apache(more={"extra": "BalancerPersist On"})
+    assert persist(rig.entry())["changed"] is False
+    with pytest.raises(Refused, match="with `BalancerPersist On` in its configuration"):
+        persist(proxied.entry())
+
+
+def test_without_a_nonce_nothing_is_written(make_apache):
+    rig = make_apache(more={"balancer_options": "nonce=None"})
+    with pytest.raises(Refused, match=r"nonce of pool app is switched off.*cannot be written to.*Nothing was written"):
+        set_pool(rig.entry(), ["m1"], state="disabled")
+    assert rig.members()["m1"].state == "enabled"
+
+
+def test_a_page_that_is_proxied_to_a_member_is_said_to_be(make_apache):
+    extra = 'ProxyPass "/late" "!"\n<Location "/late">\n    SetHandler balancer-manager\n    Require local\n</Location>'
+    rig = make_apache(more={"extra": extra})
+    with pytest.raises(
+        Unreachable, match=r"'m[1-4]'.*proxies the page to a member.*`ProxyPass \"/late\" \"!\"` before"
+    ):
+        read(rig.entry(url=f"http://127.0.0.1:{rig.port}/late"))
+
+
+def graceful(rig):
+    """Restart it gracefully; returns once a child of the new generation serves, whatever the former ones still do."""
+    before = rig.driver()._page().pools[POOL].nonce
+    subprocess.run([*rig.command, "-k", "graceful"], check=True, timeout=60)
+    until("a new generation answers", lambda: rig.driver()._page().pools[POOL].nonce, lambda nonce: nonce != before)
+
+
+def test_a_request_that_a_former_generation_serves_is_not_taken_for_none(proxied, apps):
+    client = bound_to(proxied.port, "m1")
+    slow = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    graceful(proxied)
+    proxied.balancer().apply(POOL, [Change("m1", "disabled")])
+    assert row(proxied, "m1")["Busy"] == "0"  # for which reason it is not read
+    assert proxied.members()["m1"].in_flight is None
+    apps["m1"].gate.set()
+    assert slow.ended().result == "m1"
+
+
+def test_no_write_ends_a_request_that_is_under_way(proxied, apps):
+    client = bound_to(proxied.port, "m1")
+    slow = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    for state, distrust in (("drained", False), ("disabled", False), ("drained", True), ("enabled", False)):
+        proxied.balancer().apply(POOL, [Change("m1", state)], distrust)
+    assert apps["m1"].holding == 1 and slow.runs
+    apps["m1"].gate.set()
+    assert slow.ended().result == "m1"
+
+
+def test_how_long_a_check_takes_and_how_far_it_has_come(make_apache):
+    rig = make_apache(rise=50, interval=0.2, wait=False)
+    timing = rig.balancer().timing(POOL)
+    assert (timing.leave, timing.check) == (None, 15)
+    assert timing.source == "hcinterval=200ms, hcpasses=50 of m1"
+    assert rig.members()["m1"].check_progress is None
+    rig.balancer().apply(POOL, [Change("m1", "drained")], distrust=True)
+    rig.wait_until(
+        "a check has passed", lambda pool: 0 < pool["m1"].check_progress[0] < pool["m1"].check_progress[1] == 50
+    )
+
+
+def test_without_checks_no_time_of_a_check_is_told(make_apache):
+    rig = make_apache(checked=False, wait=False)
+    assert rig.balancer().timing(POOL).check is None

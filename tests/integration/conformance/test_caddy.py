@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import subprocess
 import threading
 
 import pytest
@@ -20,7 +21,13 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, Bound
-from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, read, set_pool, until
+from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
+    POOL,
+    read,
+    set_pool,
+    until,
+)
 
 ROUND = {"policy": "round_robin"}
 
@@ -57,6 +64,10 @@ def test_who_is_out_is_kept_by_caddy_with_weight_and_place(caddy, apps):
     assert list(caddy.members()) == ["m1", "m2", "m3", "m4"] and caddy.members()["m2"].weight == 7
     described = caddy.described()
     assert [upstream["dial"] for upstream in described["upstreams"]] == [address(apps, "m3"), address(apps, "m4")]
+    (note,) = described["handle_response"]
+    # Caddy before 2.11.2 counts requests of those alone that some handler has.
+    listed = {"handler": "reverse_proxy", "upstreams": [{"dial": address(apps, name)} for name in ("m1", "m2")]}
+    assert note["routes"][0]["handle"][1] == listed
     assert weights(caddy) == [100, 100]
     (entry,) = described["handle_response"]
     assert entry["routes"][0]["handle"][0]["zero_downtime_out"] == [
@@ -258,7 +269,7 @@ def test_two_hundred_members_leave_and_return(make_caddy, apps):
     ("change", "said"),
     [
         ({"dynamic_upstreams": {"source": "a", "name": "localhost", "port": "80"}}, "dynamic upstreams"),
-        ({"upstreams": [{"dial": "127.0.0.1:9"}, {"dial": "127.0.0.1:9"}]}, "address `dial` of its own"),
+        ({"upstreams": [{"dial": "127.0.0.1:9"}, {"dial": "127.0.0.1:9"}]}, "same address `dial`"),
     ],
 )
 def test_a_handler_that_members_cannot_be_taken_out_of(make_caddy, change, said):
@@ -288,15 +299,20 @@ def test_an_id_of_something_else_is_no_pool(caddy):
 
 
 class Garbage:
-    """Something that answers every request with the same."""
+    """Something that answers every request with the same.
 
-    def __init__(self, status, body, etag=None):
+    :param trailer: the header of that name.
+    """
+
+    def __init__(self, status, body, etag=None, trailer=None):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 if etag:
                     self.send_header("ETag", etag)
+                if trailer:
+                    self.send_header("Trailer", trailer)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -327,7 +343,7 @@ POOL_OF_ONE = b'{"@id": "app", "handler": "reverse_proxy", "upstreams": [{"dial"
         (200, b'{"@id": "app", "handler": "reverse_proxy", "upstreams": 5}', '"x"', InvalidInput),
         (200, b'{"@id": "app", "handler": "reverse_proxy", "upstreams": [5]}', '"x"', InvalidInput),
         (200, b'{"@id": "app", "handler": "reverse_proxy", "load_balancing": 7}', '"x"', InvalidInput),
-        (200, POOL_OF_ONE, None, Unreachable),
+        (200, POOL_OF_ONE, None, InvalidInput),
         (200, POOL_OF_ONE, '"x"', Unreachable),
     ],
 )
@@ -350,3 +366,177 @@ def test_it_is_given_up_after_a_few_tries(caddy, monkeypatch):
     with pytest.raises(Unreachable):
         caddy.driver().members(POOL)
     assert len(asked) == driver_module.TRIES
+
+
+def reload(rig, configuration=None):
+    """Load the configuration that it started with, or another one, as `caddy reload` does."""
+    body = json.dumps(configuration or rig._configuration())
+    answer = rig.api.ask(
+        "POST", "/load", body, {"Content-Type": "application/json", "Cache-Control": "must-revalidate"}
+    )
+    assert answer.status == 200, answer.text
+
+
+def test_the_version_is_that_of_the_program(caddy):
+    said = subprocess.run([caddy.binary, "version"], capture_output=True, text=True, check=True).stdout
+    assert said.split()[0].lstrip("v") == caddy.balancer().version()
+
+
+@pytest.mark.parametrize(
+    ("trailer", "is_older"), [("ETag", "this is 2.7 or older"), (None, "sends no ETag, so it is older")]
+)
+def test_a_version_that_is_too_old_is_named(caddy, trailer, is_older):
+    old = Garbage(200, POOL_OF_ONE, trailer=trailer)
+    with pytest.raises(InvalidInput, match=f"Caddy 2.8 or later is required; .*{is_older}.*Nothing was touched"):
+        read(caddy.entry(url=old.url))
+    old.server.shutdown()
+    old.server.server_close()
+
+
+def test_an_api_that_wants_an_origin_gets_its_own(make_caddy):
+    rig = make_caddy(more={"admin": {"enforce_origin": True}})
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    assert rig.members()["m1"].state == "disabled"
+
+
+def test_a_socket_that_wants_an_origin_gets_it_by_headers(make_caddy):
+    admin = {"enforce_origin": True, "origins": ["lb.example.org"]}
+    rig = make_caddy(more={"admin": admin, "by_socket": True})
+    entry = rig.entry(headers={"Host": "lb.example.org"})
+    set_pool(entry, ["m1"], state="disabled")
+    assert read(entry)["balancers"][0]["members"][0]["state"] == "disabled"
+
+
+def test_an_api_that_wants_a_name_gets_it_by_headers(make_caddy):
+    rig = make_caddy(more={"admin": {"enforce_origin": True, "origins": ["lb.example.org"]}})
+    with pytest.raises(
+        Refused, match=r"host not allowed: 127.*its `origins`: use one of them in `url`, or .*headers: {Host"
+    ):
+        read(rig.entry())
+    entry = rig.entry(headers={"Host": "lb.example.org"})
+    set_pool(entry, ["m1"], state="disabled")
+    assert read(entry)["balancers"][0]["members"][0]["state"] == "disabled"
+    with pytest.raises(
+        Refused, match=r"`enforce_origin` is on, and http://else is none of its `origins`.*headers: {Origin"
+    ):
+        read(rig.entry(headers={"Host": "lb.example.org", "Origin": "http://else"}))
+
+
+def test_an_upstream_that_is_not_listed_has_no_count(caddy, apps):
+    set_pool(caddy.entry(), ["m1"], state="disabled")
+    assert caddy.members()["m1"].in_flight == 0
+    described = caddy.described()
+    del described["handle_response"][0]["routes"][0]["handle"][1]  # which keeps it in Caddy's list
+    patch(caddy, described)
+    assert caddy.members()["m1"].in_flight is None
+    caddy.balancer().apply(POOL, [Change("m2", "disabled")])  # any write brings it back
+    assert (caddy.members()["m1"].in_flight, caddy.members()["m2"].in_flight) == (0, 0)
+
+
+def test_a_reload_while_members_must_stay_out_is_noticed(caddy):
+    set_pool(caddy.entry(), ["m1"], state="disabled", hold=60)
+    reload(caddy)
+    caddy.wait_until("m1 is out again", lambda pool: pool["m1"].state == "disabled")
+    back = set_pool(caddy.entry(), ["m1"], state="enabled")["balancers"][0]
+    assert back["reasserted"] == 1
+
+
+def test_our_own_writes_are_no_reload_by_others(caddy):
+    set_pool(caddy.entry(), ["m1"], state="disabled", hold=60)
+    set_pool(caddy.entry(), ["m2"], state="disabled", hold=60)
+    seen = caddy.driver().running()
+    back = set_pool(caddy.entry(), ["m1", "m2"], state="enabled")["balancers"][0]
+    assert back["reasserted"] == 0 and caddy.driver().running() != seen
+
+
+def test_what_runs_changes_with_each_load_of_a_configuration(caddy):
+    driver = caddy.driver()
+    seen = [driver.running()]
+    assert driver.running() == seen[0]
+    patch(caddy, {**caddy.described(), "flush_interval": -1})
+    seen.append(driver.running())
+    reload(caddy)
+    seen.append(driver.running())
+    caddy.restart()
+    seen.append(driver.running())
+    assert len({identity for identity, _seconds in seen}) == 4
+
+
+def test_an_id_that_another_configuration_does_not_have(caddy):
+    driver = caddy.driver()
+    driver.members(POOL)
+    configuration = json.loads(json.dumps(caddy._configuration()).replace(f'"@id": "{POOL}", ', ""))
+    reload(caddy, configuration)
+    with pytest.raises(
+        NotApplied, match="`@id` 'app' is gone.*another configuration has been loaded.*Load a configuration"
+    ):
+        driver.members(POOL)
+    with pytest.raises(
+        InvalidInput,
+        match=r"are: none. Without an `@id` there are 2: .*apps/http/servers/web/routes/0/handle/0 \(127.*"
+        r"Caddyfile has no `@id`.*Nothing was touched",
+    ):
+        read(caddy.entry())
+
+
+def test_handlers_over_the_same_servers_are_found_wherever_they_are(make_caddy, apps):
+    rig = make_caddy(other={"m1": apps["m1"].port, "m2": apps["m2"].port})
+    # A member that is out of the other pool is a member of it still.
+    set_pool(rig.entry(), ["m2"], state="disabled", pool=OTHER_POOL)
+    unnamed = {
+        "handle": [
+            {
+                "handler": "subroute",
+                "routes": [
+                    {
+                        "handle": [
+                            {"handler": "reverse_proxy", "upstreams": [{"dial": f"tcp/localhost:{apps['m3'].port}"}]},
+                        ]
+                    }
+                ],
+            }
+        ]
+    }
+    path = "/config/apps/http/servers/guard/routes/0"
+    rig.api.ask("PUT", path, json.dumps(unnamed), {"Content-Type": "application/json"})
+    set_pool(rig.entry(), ["m4"], state="disabled")  # our own note is no pool
+    found = {other.name: (set(other.members), other.reason) for other in rig.balancer().other_pools(POOL)}
+    assert found == {
+        OTHER_POOL: ({"m1", "m2"}, "same address"),
+        "apps/http/servers/guard/routes/0/handle/0/routes/0/handle/0": (
+            {"m3"},
+            "same address; give this handler an `@id` to make a pool of it",
+        ),
+    }
+
+
+def test_with_the_policy_first_each_place_is_a_tier(make_caddy):
+    rig = make_caddy(more={"policy": {"policy": "first"}})
+    assert [member.tier for member in rig.members().values()] == [0, 1, 2, 3]
+    assert {Bound(rig.port).get() for each in range(8)} == {"m1"}
+    set_pool(rig.entry(), ["m1"], state="disabled")
+    assert [(member.state, member.tier) for member in rig.members().values()] == [
+        ("disabled", 0),
+        ("enabled", 1),
+        ("enabled", 2),
+        ("enabled", 3),
+    ]
+    assert {Bound(rig.port).get() for each in range(8)} == {"m2"}
+
+
+def test_a_member_that_another_writer_has_put_back_is_in_traffic(caddy, apps):
+    set_pool(caddy.entry(), ["m1"], state="disabled")
+    described = caddy.described()
+    described["upstreams"].append({"dial": address(apps, "m1")})
+    patch(caddy, described)
+    assert caddy.members()["m1"].state == "enabled"
+    set_pool(caddy.entry(), ["m1"], state="disabled")
+    assert caddy.members()["m1"].state == "disabled" and len(caddy.members()) == 4
+
+
+def test_the_time_of_its_active_health_check(make_caddy):
+    rig = make_caddy(interval=0.25, rise=3)
+    timing = rig.balancer().timing(POOL)
+    assert timing.check == pytest.approx(3 * 0.25 + 2) and timing.leave is None
+    assert timing.source == "active health check: interval 250ms, passes 3, timeout 2s"
+    assert make_caddy(checked=False).balancer().timing(POOL).check is None

@@ -812,7 +812,7 @@ def test_a_former_process_that_is_not_seen_leaves_the_count_unknown(make_envoy, 
     driver = rig.driver()
     assert {member.in_flight for member in driver.members(POOL)} == {None}
     assert driver.in_flight_source.startswith("not known while the former process of a hot restart serves")
-    with pytest.raises(TimedOut):
+    with pytest.raises(TimedOut, match="its former process still serves. What it has under way is not seen from here"):
         set_pool(rig.entry(), ["m1"], state="disabled", drain_timeout=0.2)
     rig.former[0].stop()
     assert {member.in_flight for member in rig.driver().members(POOL)} == {0}

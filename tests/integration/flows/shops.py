@@ -42,6 +42,7 @@ QUICK = {
     "rollout_health_passes": 2,
     "rollout_health_deadline": 30,
     "traffic_health_timeout": 30,
+    "rollout_accepted_pools": ["cart"],  # the second service's, over the same servers
 }
 
 # For the tests in which a batch before or after another one matters.
@@ -218,7 +219,10 @@ class Shop:
         """Start again, with the release that it had, an instance that was killed, and wait until HAProxy sends it requests."""
         instance.start(self.top / host, str(self.fleet.ports[host]), host)
         server = f"shop,{host},"
-        fleet.until(lambda: any(server in row and ",UP," in row for row in self.ask("show stat").splitlines()), f"{host} does not come up")
+        fleet.until(
+            lambda: any(server in row and ",UP," in row for row in self.ask("show stat").splitlines()),
+            f"{host} does not come up",
+        )
 
     def ask(self, command):
         """HAProxy's answer to a runtime command."""
@@ -340,10 +344,10 @@ class Shop:
         began = time.time()
         self.fleet.start_load(name, least, LONGEST, rate, clients)
         try:
-            fleet.until(self.fleet.load_files["samples"].exists, "the load does not begin")
+            fleet.until(self.fleet.load_files[0]["samples"].exists, "the load does not begin")
             yield report
         finally:
-            report.update(self.fleet.finish_load((began, time.time())))
+            report.update(self.fleet.finish_load((began, time.time()))[0])
 
 
 class Notes:

@@ -1,7 +1,8 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rolling scenario with each kind of balancer: a good release rolls out under load, a broken one is undone, no request fails.
+"""The rolling scenario with each kind of balancer, through two pools over the same hosts: a good release rolls out under load, a broken
+one is undone, no request fails.
 
 It is the demo's story, told by the demo itself.
 """
@@ -19,8 +20,7 @@ import pytest
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-# HAProxy has its story in the scenarios, on hosts of their own.
-PROVIDERS = [name for name in ("nginx", "apache", "caddy", "envoy", "traefik") if found(name)]
+PROVIDERS = [name for name in ("haproxy", "nginx", "apache", "caddy", "envoy", "traefik") if found(name)]
 REQUESTS = 5000  # at the least, in each of the two rollouts
 RATE = 300  # a second
 QUICK = {"rolling_batches": [3], "rolling_soak": 0.5}
@@ -34,7 +34,19 @@ def test_a_good_release_and_a_broken_one_under_load(provider, tmp_path):
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     demo = [sys.executable, str(CHECKOUT / "examples" / "demo" / "demo.py"), "--work", str(tmp_path)]
     done = subprocess.run(
-        [*demo, "--provider", provider, "--requests", str(REQUESTS), "--rate", str(RATE), "--variables", json.dumps(QUICK)],
+        [
+            *demo,
+            "--provider",
+            provider,
+            "--requests",
+            str(REQUESTS),
+            "--rate",
+            str(RATE),
+            "--variables",
+            json.dumps(QUICK),
+            "--pools",
+            "2",
+        ],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -46,4 +58,5 @@ def test_a_good_release_and_a_broken_one_under_load(provider, tmp_path):
     told = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     for part in (told["rolling"], told["broken"]):
         assert part["failed"] == 0 and part["requests"] >= REQUESTS, part
+        assert [each["requests"] > 0 for each in part["by_pool"]] == [True, True]
     assert set(told["broken"]["hosts"].values()) == {"2.0"}

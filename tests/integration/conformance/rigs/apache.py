@@ -16,6 +16,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.ap
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import PROVIDERS
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -36,7 +37,9 @@ MODULES = (
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
     can = PROVIDERS["apache"].capabilities
-    return {f"apache-{label}": Maker(partial(ApacheRig, path), can) for label, path in found("apache").items()}
+    return {
+        f"apache-{label}": Maker(partial(ApacheRig, path), can, standby=True) for label, path in found("apache").items()
+    }
 
 
 class ApacheRig(Rig):
@@ -46,6 +49,7 @@ class ApacheRig(Rig):
     :param extra: more lines for the configuration.
     :param balancer_options: more words for the balancer's `ProxySet`.
     :param without: modules that are not loaded.
+    :param modules: modules that are loaded beside the usual ones.
     :param one_pass: whether one pass may bring a member up.
     """
 
@@ -61,13 +65,14 @@ class ApacheRig(Rig):
         balancer_options: str = "",
         without: tuple[str, ...] = (),
         one_pass: bool = False,
+        modules: tuple[str, ...] = (),
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         self.binary, self.member_options = binary, member_options or {}
         self.extra, self.balancer_options = extra, balancer_options
-        self.without, self.one_pass = without, one_pass
-        self.port, self.tls_port = free_ports(2)
+        self.without, self.one_pass, self.modules = without, one_pass, modules
+        self.port, self.other_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/balancer-manager"
         self.server = Server(directory / "error.log")
 
@@ -138,7 +143,7 @@ class ApacheRig(Rig):
         modules = next(path for path in (root / "lib/apache2/modules", root / "lib64/httpd/modules") if path.exists())
         load = "\n".join(
             f"LoadModule {name}_module {modules}/mod_{name}.so"
-            for name in MODULES
+            for name in (*MODULES, *self.modules)
             if name not in self.without and (modules / f"mod_{name}.so").exists()
         )
         # With one pass, a check that was under way would do: see the driver.
@@ -151,8 +156,28 @@ class ApacheRig(Rig):
         # `retry=0`: whoever failed a request is not kept out for a minute; the check decides.
         members = "\n".join(
             f"    BalancerMember http://127.0.0.1:{port} route={name} loadfactor=100 retry=0 {self.member_options.get(name, check)}"
+            f"{' status=+H' if name in settings.standby else ''}"
             for name, port in settings.members.items()
         )
+        others = "\n".join(
+            f"    BalancerMember http://127.0.0.1:{port} route={name} loadfactor=100 retry=0 {check}"
+            for name, port in settings.other.items()
+        )
+        proxied = f'ProxyPass "/" "balancer://{POOL}/"'
+        # Both balancers are the main server's, so that the balancer-manager shows them. Clients come by virtual hosts, which inherit them:
+        # a `ProxyPass` of the main server is tried before any of a virtual host.
+        other_pool = f"""
+<Proxy "balancer://{OTHER_POOL}">
+{others}
+    ProxySet lbmethod=byrequests stickysession=ROUTEID
+</Proxy>
+Listen 127.0.0.1:{self.other_port}
+<VirtualHost 127.0.0.1:{self.port}>
+    {proxied}
+</VirtualHost>
+<VirtualHost 127.0.0.1:{self.other_port}>
+    ProxyPass "/" "balancer://{OTHER_POOL}/"
+</VirtualHost>"""
         # Files and not semaphores, which outlive a killed process. Root gives its rights away, others keep theirs.
         owner = "User www-data\nGroup www-data" if os.getuid() == 0 else ""
         return f"""
@@ -183,7 +208,7 @@ Header add Set-Cookie "ROUTEID=.%{{BALANCER_WORKER_ROUTE}}e; path=/" env=BALANCE
 </Proxy>
 ProxyPass "/balancer-manager" "!"
 ProxyPass "/balancer-view" "!"
-ProxyPass "/" "balancer://{POOL}/"
+{other_pool if settings.other else proxied}
 <Location "/balancer-manager">
     SetHandler balancer-manager
     Require local

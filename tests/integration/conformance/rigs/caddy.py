@@ -10,6 +10,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.caddy import Caddy
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
@@ -17,6 +18,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.re
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Member
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import (
+    OTHER_POOL,
     POOL,
     Maker,
     Rig,
@@ -29,8 +31,9 @@ from ansible_collections.zero_downtime.deploy.tests.support.ports import free_po
 
 def rigs() -> dict[str, Maker]:
     """What the suite runs against: label to maker."""
-    can = PROVIDERS["caddy"].capabilities
-    return {f"caddy-{label}": Maker(partial(CaddyRig, path), can) for label, path in found("caddy").items()}
+    provider = PROVIDERS["caddy"]
+    versions = {label: path for label, path in found("caddy").items() if number(label) >= number(provider.minimum)}
+    return {f"caddy-{label}": Maker(partial(CaddyRig, path), provider.capabilities) for label, path in versions.items()}
 
 
 class CaddyRig(Rig):
@@ -40,10 +43,10 @@ class CaddyRig(Rig):
     :param handler: more settings of the pool.
     :param resume: whether it starts from the configuration that it had last.
     :param by_socket: whether its admin API is a unix socket.
+    :param admin: more settings of the admin API.
     """
 
     refusal = "answered 403"
-    tells_version = False
 
     def __init__(
         self,
@@ -54,14 +57,21 @@ class CaddyRig(Rig):
         handler: dict[str, Any] | None = None,
         resume: bool = False,
         by_socket: bool = False,
+        admin: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(directory, settings)
         directory.mkdir(parents=True, exist_ok=True)
         self.binary, self.policy, self.handler, self.resume = binary, policy, handler or {}, resume
-        self.port, self.admin_port, self.guard_port = free_ports(3)
+        self.admin = admin or {}
+        self.port, self.admin_port, self.guard_port, self.other_port = free_ports(4)
         self.socket = directory / "admin.sock" if by_socket else None
         self.url = f"http://127.0.0.1:{self.admin_port}"
         self.api = HttpApi("Caddy", 5, None if by_socket else self.url, str(self.socket) if by_socket else None)
+        if by_socket:
+            self.api.headers["Host"] = "127.0.0.1"
+        if self.admin.get("enforce_origin"):
+            name = self.admin.get("origins", ["//" + urlsplit(self.api.origin).netloc])[0].rpartition("//")[2]
+            self.api.headers.update({"Host": name, "Origin": f"http://{name}"})
         self.server = Server(directory / "caddy.log")
 
     def start(self) -> None:
@@ -96,7 +106,7 @@ class CaddyRig(Rig):
 
     def entry(self, **more: Any) -> dict[str, Any]:
         where = {"socket": str(self.socket)} if self.socket else {"url": self.url}
-        names = {name: f"127.0.0.1:{port}" for name, port in self.settings.members.items()}
+        names = {name: address(port) for name, port in {**self.settings.other, **self.settings.members}.items()}
         return {"provider": "caddy", "names": names, **where, **more}
 
     def read_only_entry(self, **more: Any) -> dict[str, Any]:
@@ -121,18 +131,7 @@ class CaddyRig(Rig):
 
     def _configuration(self) -> dict[str, Any]:
         settings = self.settings
-        spread = {"policy": "weighted_round_robin", "weights": [100] * len(settings.members)}
-        pool: dict[str, Any] = {
-            "@id": POOL,
-            "handler": "reverse_proxy",
-            "upstreams": [{"dial": f"127.0.0.1:{port}"} for port in settings.members.values()],
-            "load_balancing": {
-                "selection_policy": self.policy or {"policy": "cookie", "name": "SRV", "fallback": spread},
-                # Each write makes it hold everybody to be healthy: somebody must try another one.
-                **({"try_duration": "3s", "try_interval": "20ms"} if settings.forgiving else {}),
-            },
-            **self.handler,
-        }
+        pool = {**self._pool(POOL, settings.members), **self.handler}
         if settings.checked:
             pool["health_checks"] = {
                 "active": {
@@ -143,29 +142,55 @@ class CaddyRig(Rig):
                     "fails": settings.fall,
                 }
             }
-        admin = f"127.0.0.1:{self.admin_port}"
+        admin = address(self.admin_port)
         to_admin = {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": admin}],
             "headers": {"request": {"set": {"Host": [admin]}}},
         }
+        # Deeper than a route of its own, as a Caddyfile puts handlers.
+        other = {"handle": [{"handler": "subroute", "routes": [{"handle": [self._pool(OTHER_POOL, settings.other)]}]}]}
         guard = [
             {"match": [{"method": ["GET"]}], "handle": [to_admin], "terminal": True},
             {"handle": [{"handler": "static_response", "status_code": 403, "body": "look, and do not touch"}]},
         ]
         return {
-            "admin": {"listen": f"unix/{self.socket}" if self.socket else admin},
+            "admin": {"listen": f"unix/{self.socket}" if self.socket else admin, **self.admin},
             "logging": {"logs": {"default": {"level": "INFO"}}},
             "apps": {
                 "http": {
                     "servers": {
                         "web": self._server(self.port, [{"handle": [pool]}]),
                         "guard": self._server(self.guard_port, guard),
+                        **({"other": self._server(self.other_port, [other])} if settings.other else {}),
                     }
                 }
+            },
+        }
+
+    def _pool(self, name: str, members: dict[str, int]) -> dict[str, Any]:
+        spread = {"policy": "weighted_round_robin", "weights": [100] * len(members)}
+        return {
+            "@id": name,
+            "handler": "reverse_proxy",
+            "upstreams": [{"dial": address(port)} for port in members.values()],
+            "load_balancing": {
+                "selection_policy": self.policy or {"policy": "cookie", "name": "SRV", "fallback": spread},
+                # Each write makes it hold everybody to be healthy: somebody must try another one.
+                **({"try_duration": "3s", "try_interval": "20ms"} if self.settings.forgiving else {}),
             },
         }
 
     @staticmethod
     def _server(port: int, routes: list[dict[str, Any]]) -> dict[str, Any]:
         return {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": routes}
+
+
+def address(port: int) -> str:
+    """Of a server on this machine."""
+    return f"127.0.0.1:{port}"
+
+
+def number(version: str) -> tuple[int, ...]:
+    """A version to compare with others."""
+    return tuple(map(int, version.split(".")))

@@ -219,6 +219,8 @@ def test_the_plan_is_made_of_the_hosts_variables():
         "health": "fresh",
         "drain_wait": "0.0",
         "on_drain_timeout": "fail",
+        "drain_timeout": 60.0,
+        "health_timeout": 60.0,
         "warmup": [],
         "no_way_back": "refuse",
     }

@@ -84,6 +84,15 @@ def test_options_that_make_no_sense(run, nowhere, options, said):
     assert code == 1 and said in result["msg"]
 
 
+def test_a_header_that_is_no_secret_takes_no_name_out_of_the_result(run, tmp_path):
+    headers = {"Host": "lb1", "Authorization": "Bearer very-secret"}
+    entry = {"provider": "caddy", "name": "lb1", "socket": str(tmp_path / "very-secret.sock"), "headers": headers}
+    result, _code = run(pool_info, balancers=[entry], pool="app")
+    assert "very-secret" not in json.dumps(result["invocation"]["module_args"]["balancers"][0]["headers"])
+    assert result["invocation"]["module_args"]["balancers"][0]["name"] == "lb1"
+    assert result["invocation"]["module_args"]["balancers"][0]["headers"]["Host"] == "lb1"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

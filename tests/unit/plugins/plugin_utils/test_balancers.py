@@ -11,6 +11,7 @@ import time
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.action import pool_info, pool_member
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import by_pool
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils import on_host
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils.balancers import BalancerAction, group_by_place
@@ -25,10 +26,11 @@ def test_balancers_are_grouped_by_the_host_they_are_reached_from():
         {**HAPROXY, "host": "lb1", "socket": "/b", "address": None, "name": "second"},
         {**HAPROXY, "host": "lb2", "socket": "/a", "address": None, "name": None},
     ]
-    assert group_by_place(entries) == {
-        "lb1": [{**HAPROXY, "socket": "/a", "name": "lb1"}, {**HAPROXY, "socket": "/b", "name": "second"}],
-        "": [{**HAPROXY, "address": "h:1", "name": "h:1"}],
-        "lb2": [{**HAPROXY, "socket": "/a", "name": "lb2"}],
+    pooled = {**HAPROXY, "pool": ["app"]}
+    assert group_by_place(by_pool(entries, ["app"])) == {
+        "lb1": [{**pooled, "socket": "/a", "name": "lb1"}, {**pooled, "socket": "/b", "name": "second"}],
+        "": [{**pooled, "address": "h:1", "name": "h:1"}],
+        "lb2": [{**pooled, "socket": "/a", "name": "lb2"}],
     }
 
 
@@ -74,7 +76,6 @@ def result(changed=True, after="disabled"):
 
 def test_what_is_put_back_is_what_was_before_without_cutting_anybody():
     assert member_action().put_back_args(result()) == {
-        "pool": "app",
         "members": ["m1"],
         "state": "as_before",
         "before": {"lb1": {"m1": {"state": "enabled", "weight": 40}}},

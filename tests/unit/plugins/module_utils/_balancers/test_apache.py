@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import apache_page
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer, HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
@@ -28,13 +28,13 @@ COLUMNS = ("Worker URL", "Route", "RouteRedir", "Factor", "Set", "Status", "Elec
 CHECK = ("HC Method", "HC Interval", "Passes", "Fails", "HC uri", "HC Expr")
 
 
-def row(url="http://192.0.2.1:80", route="m1", factor="100.00", status="Init Ok ", checked=True):
+def row(url="http://192.0.2.1:80", route="m1", factor="100.00", status="Init Ok ", checked=True, lbset="0"):
     """A line of the page."""
     link = f"/balancer-manager?b=app&amp;w={quote(url, safe=':/')}&amp;nonce=n1"
     check = (
         ("GET", "1000ms", "2 (0)", "2 (1)", "/health", "") if checked else ("NONE", "30000ms", "1 (0)", "1 (0)", "", "")
     )
-    cells = (html.escape(route), "", factor, "0", status, "7", "3", "0", "  0 ", " 12K", *check)
+    cells = (html.escape(route), "", factor, lbset, status, "7", "3", "0", "  0 ", " 12K", *check)
     return f'<tr>\n<td><a href="{link}">{url}</a></td>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
 
 
@@ -57,7 +57,7 @@ def page(*rows, columns=COLUMNS + CHECK, version="Apache/2.4.71 (Debian)", name=
 
 
 def members(*rows, **more):
-    return [worker.member() for worker in apache.Page(page(*rows, **more)).pools["app"].named.values()]
+    return [worker.member() for worker in apache_page.Page(page(*rows, **more)).pools["app"].named.values()]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,7 @@ def test_states_and_health(status, state, health):
 def test_what_a_row_holds():
     (member,) = members(row(factor="7.00"))
     assert (member.name, member.address, member.weight, member.in_flight) == ("m1", "192.0.2.1:80", 7, None)
+    assert (member.requests, member.tier) == (7, 0)
     assert member.last_check == "Init Ok (GET /health every 1000ms, passes 2 (0), fails 2 (1))"
 
 
@@ -110,6 +111,89 @@ def test_a_member_without_a_check():
 )
 def test_addresses(url, address):
     assert members(row(url))[0].address == address
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("http://app1:8080", "h2c://APP1:8080/shop"),
+        ("http://app1", "http://app1:80"),
+        ("https://app1:443/a", "wss://app1/b"),
+        ("http://localhost:8080", "http://127.0.0.1:8080"),
+        ("http://[2001:db8::1]:8080", "http://[2001:DB8:0::1]:8080"),
+        ("unix:/run/app.sock|http://localhost/a", "unix:/run/app.sock|http://shop/b"),
+        ("fcgi://app1", "fcgi://app1"),
+    ],
+)
+def test_the_same_server_in_two_urls(url, other):
+    one, two = (apache_page.Worker("", {"Worker URL": each}) for each in (url, other))
+    assert one.server == two.server
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("http://app1:8080", "http://app1:8081"),
+        ("http://app1", "https://app1"),
+        ("http://app1", "http://app2"),
+        ("unix:/run/a.sock|http://localhost", "unix:/run/b.sock|http://localhost"),
+        ("unix:/run/a.sock|http://localhost", "http://localhost"),
+    ],
+)
+def test_two_servers(url, other):
+    one, two = (apache_page.Worker("", {"Worker URL": each}) for each in (url, other))
+    assert one.server != two.server
+
+
+def test_tiers_are_places_in_line_that_members_have():
+    rows = [
+        ("m1", "4", "Init Ok "),
+        ("m2", "4", "Init Stby Ok "),
+        ("m3", "7", "Init Spar Dis "),
+        ("m4", "4", "Init HcFl "),
+    ]
+    seen = members(*(row(f"http://{name}", name, status=status, lbset=lbset) for name, lbset, status in rows))
+    assert {member.name: member.tier for member in seen} == {"m1": 0, "m2": 1, "m3": 2, "m4": 0}
+
+
+def test_checks_that_have_passed_are_told_of_who_is_down_by_its_check():
+    for status, checked, progress in (
+        ("Init HcFl ", True, (1, 3)),
+        ("Init Drn HcFl ", True, (1, 3)),
+        ("Init Ok ", True, None),
+        ("Init Err ", True, None),
+        ("Init Err ", False, None),
+    ):
+        (member,) = members(row(status=status, checked=checked).replace("2 (0)", "3 (1)"))
+        assert member.check_progress == progress
+
+
+@pytest.mark.parametrize(
+    ("nonce", "persists", "by_state"),
+    [
+        ("408ae0a1-0ddf-d913-a2e2-4c71dffc5885", False, False),
+        ("408ae0a1-0ddf-d913-a2e2-4c71dffc5885", True, True),
+        ("deploy-2f6c", False, True),
+    ],
+)
+def test_states_and_weights_are_in_the_mark_where_a_restart_keeps_the_nonce(nonce, persists, by_state):
+    def mark(*rows):
+        return apache_page.Pool("app", nonce, apache_page.Page(page(*rows)).pools["app"].workers).mark(persists)
+
+    before = mark(row(), row("http://192.0.2.2:80", "m2"))
+    assert mark(row(status="Init HcFl "), row("http://192.0.2.2:80", "m2", status="Init Err ")) == before
+    for changed in (row(status="Init Dis Ok "), row(status="Init Drn Ok "), row(factor="5.00")):
+        assert (mark(changed, row("http://192.0.2.2:80", "m2")) != before) is by_state
+
+
+def test_the_slowest_check_of_a_pool_is_told(monkeypatch):
+    slow = row("http://192.0.2.2:80", "m2").replace("1000ms", "30000ms").replace("2 (0)", "3 (0)")
+    server = Server(monkeypatch, row(), slow, row("http://192.0.2.3:80", "m3", checked=False))
+    balancer = driver()
+    timing = balancer.timing("app")
+    assert (timing.check, timing.source) == (pytest.approx(90.3), "hcinterval=30000ms, hcpasses=3 of m2")
+    assert balancer.other_pools("app") == [] and balancer.version() == "2.4.71"
+    assert len(server.referers) == 1  # one look tells all of that
 
 
 def test_names_are_routes_else_addresses_else_urls():
@@ -138,8 +222,8 @@ def test_fresh_health_takes_two_passes_of_all_who_are_checked(monkeypatch, passe
 
 
 def test_the_version():
-    assert apache.Page(page()).version == "2.4.71"
-    assert apache.Page(page(version="Apache")).version == ""  # ServerTokens Prod
+    assert apache_page.Page(page()).version == "2.4.71"
+    assert apache_page.Page(page(version="Apache")).version == ""  # ServerTokens Prod
 
 
 class Server:
@@ -147,7 +231,7 @@ class Server:
 
     def __init__(self, monkeypatch, *rows, name="lb.test"):
         self.rows, self.name = rows, name
-        self.posts, self.referers, self.status = [], [], 200
+        self.posts, self.referers, self.status, self.headers = [], [], 200, {}
         monkeypatch.setattr(HttpApi, "ask", self.ask)
 
     def ask(self, method, path, body=None, headers=None):
@@ -157,7 +241,7 @@ class Server:
             self.posts.append({key: value for key, value in fields.items() if key.startswith("w_")})
             assert (fields["b"], fields["nonce"]) == ("app", "n1")
             return Answer(self.status, {}, page(*self.rows, name=self.name, form=form(self.posts[-1])))
-        return Answer(self.status, {}, page(*self.rows, name=self.name))
+        return Answer(self.status, self.headers, page(*self.rows, name=self.name))
 
 
 def form(fields):
@@ -260,6 +344,38 @@ def test_other_answers(monkeypatch, status, said):
         driver().members("app")
 
 
+@pytest.mark.parametrize(
+    ("asked", "options", "said"),
+    [
+        ('Basic realm="lb"', {}, "needs `username` and `password`"),
+        ('Basic realm="lb"', {"username": "deploy", "password": "wrong"}, "It refuses the `username` and `password`"),
+        (
+            'Digest realm="lb", nonce="x"',
+            {"username": "deploy", "password": "right"},
+            "asks for Digest authentication, which is not",
+        ),
+        ("Negotiate", {}, "asks for Negotiate authentication, which is not supported"),
+    ],
+)
+def test_why_access_is_denied(monkeypatch, asked, options, said):
+    server = Server(monkeypatch, row())
+    server.status, server.headers = 401, {"www-authenticate": asked}
+    with pytest.raises(Refused, match=f"answered 401 to a GET.*{said}"):
+        driver(**options).members("app")
+
+
+def test_where_the_nonce_is_switched_off_nothing_is_posted(monkeypatch):
+    server = Server(monkeypatch, row(), row("http://192.0.2.2:80", "m2"))
+    read_page = apache_page.Page.feed
+    monkeypatch.setattr(
+        apache_page.Page, "feed", lambda self, text: read_page(self, text.replace("nonce=n1", "nonce="))
+    )
+    with pytest.raises(Refused, match="nonce of pool app is switched off"):
+        driver().apply("app", [Change("m1", "disabled")])
+    assert server.posts == []
+    driver().apply("app", [Change("m1", "enabled")])  # it is
+
+
 def test_an_unknown_pool(monkeypatch):
     Server(monkeypatch, row())
     with pytest.raises(InvalidInput, match=r"no pool 'shop'. Apache's balancers are: app. Nothing was touched"):
@@ -299,8 +415,11 @@ def test_a_factor_that_is_none(monkeypatch, factor):
         driver().members("app")
 
 
-def test_passes_that_are_none(monkeypatch):
-    Server(monkeypatch, row().replace("2 (0)", ""))
+@pytest.mark.parametrize(
+    ("cell", "broken"), [("2 (0)", ""), ("2 (0)", "2 of 3"), ("1000ms", "soon"), ("<td>7<", "<td>many<")]
+)
+def test_counts_that_are_none(monkeypatch, cell, broken):
+    Server(monkeypatch, row().replace(cell, broken))
     with pytest.raises(Unreachable, match="a page that cannot be read"):
         driver().members("app")
 

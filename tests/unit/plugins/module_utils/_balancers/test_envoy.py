@@ -368,3 +368,13 @@ def test_without_a_file_nothing_is_written(tmp_path):
 def test_all_files_of_a_directory_have_one_lock(tmp_path):
     names = ("app.json", "other.json", "{pool}.json")
     assert len({opened(tmp_path / name).lock_name() for name in names}) == 1
+
+
+def test_what_a_member_has_under_way_is_unknown_until_workers_know_that_its_check_fails(monkeypatch):
+    driver = open_balancer({"provider": "envoy", "socket": "/nonexistent.sock"})
+    window = {"name": "app", "type": "EDS", "common_lb_config": {"update_merge_window": "9s"}}
+    for passed, failed, seen in ((False, False, 3), (False, True, None), (True, True, 3), (False, False, 3)):
+        monkeypatch.setattr(envoy.Deadline, "passed", passed)
+        answers(driver, [cluster({**host(failed_active_health_check=failed), "hostname": "m1"})], STATS, [window])
+        assert driver.members("app")[0].in_flight == seen
+    assert configured(**window).merge == 9 and configured().merge == 1

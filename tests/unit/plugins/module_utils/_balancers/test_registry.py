@@ -29,15 +29,52 @@ def test_what_a_balancer_is_called(entry, name):
     assert registry.balancer_name(entry) == name
 
 
-def test_names_are_its_own():
-    assert registry.balancer_names([{"host": "a"}, {"host": "b"}]) == ["a", "b"]
-    with pytest.raises(InvalidInput, match="Several balancers are called a, b:"):
-        registry.balancer_names([{"host": "b"}, {"host": "a"}, {"name": "b"}, {"name": "a"}, {"name": "c"}])
+def named(entries, pools=("shop",)):
+    return [(entry["name"], entry["pool"]) for entry in registry.by_pool(entries, [*pools])]
+
+
+def test_a_balancer_with_one_pool_keeps_its_name():
+    assert named([{"host": "a"}, {"host": "b"}]) == [("a", ["shop"]), ("b", ["shop"])]
+    assert named([{"host": "a", "pool": ["web"]}]) == [("a", ["web"])]
+
+
+def test_one_with_several_pools_is_named_after_each():
+    assert named([{"host": "a"}, {"host": "b", "pool": ["x"]}], ["web", "api", "web"]) == [
+        ("a/web", ["web"]),
+        ("a/api", ["api"]),
+        ("b", ["x"]),
+    ]
+    assert named([{"host": "a", "pool": ["web"]}, {"host": "a", "pool": ["api"], "names": {"m1": "s1"}}]) == [
+        ("a/web", ["web"]),
+        ("a/api", ["api"]),
+    ]
+
+
+def test_what_was_parted_stays_as_it_is():
+    entries = registry.by_pool([{"host": "a"}], ["web", "api"])
+    assert registry.by_pool(entries, ["web", "api"]) == entries
+
+
+def test_balancers_that_cannot_be_told_apart_are_refused():
+    with pytest.raises(InvalidInput, match="Several balancers are called a/shop, b/shop:"):
+        named([{"host": "b"}, {"host": "a"}, {"name": "b"}, {"name": "a"}, {"name": "c"}])
 
 
 def test_none_at_all():
     with pytest.raises(InvalidInput, match="`balancers` is empty"):
-        registry.balancer_names([])
+        named([])
+
+
+def test_an_entry_without_a_pool():
+    with pytest.raises(InvalidInput, match="Balancer b has no `pool`"):
+        named([{"host": "a", "pool": ["web"]}, {"host": "b"}], [])
+
+
+def test_a_version_that_is_too_old_is_refused_with_both(monkeypatch):
+    caddy = dataclasses.replace(registry.PROVIDERS["caddy"], minimum="2.7")
+    monkeypatch.setitem(registry.PROVIDERS, "caddy", caddy)
+    assert registry.too_old("caddy", "v2.6.2") == "Caddy 2.7 or later is required; this is v2.6.2."
+    assert [registry.too_old("caddy", version) for version in ("2.7", "2.11.7", "unknown", "")] == [""] * 4
 
 
 @pytest.mark.parametrize("provider", registry.DECLARED, ids=lambda provider: provider.name)

@@ -23,6 +23,8 @@ OPTIONS = {
     "health": "fresh",
     "drain_wait": 0.0,
     "on_drain_timeout": "fail",
+    "drain_timeout": 60.0,
+    "health_timeout": 60.0,
     "accept_errors": False,
     "sessions": "switch",
 }

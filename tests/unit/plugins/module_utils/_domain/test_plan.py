@@ -28,6 +28,8 @@ OPTIONS = {
     "health": "fresh",
     "drain_wait": 0.0,
     "on_drain_timeout": "fail",
+    "drain_timeout": 60.0,
+    "health_timeout": 60.0,
     "warmup": [],
     "no_way_back": "refuse",
 }
@@ -204,7 +206,7 @@ def test_who_is_there_already_is_left_alone():
 @pytest.mark.parametrize("balancer", [0, 1])
 def test_who_is_there_and_not_yet_as_before_is_brought_home(now, balancer):
     hosts, pools, health = fleet("a", "b", balancers=("lb1", "lb2"), version="2.0")
-    pools[balancer]["members"][0].update(now)
+    pools[balancer]["members"][0].update({**now, "own_state": now.get("state", ENABLED)})
     before = {
         "balancers": {name: {"m-a": {"state": ENABLED, "weight": 100}} for name in ("lb1", "lb2")},
         "versions": {"a": "1.0"},

@@ -36,7 +36,10 @@ WRITES = {
     "remove": ("app", ["m1"]),
     "persist": ("app",),
 }
-READS = {"lock_name", "version", "members", "running", "counters", "served", "check_written"}
+READS = {
+    "lock_name", "version", "members", "other_pools", "timing", "drains_first", "busy_sentence", "running", "counters", "served",
+    "check_written",
+}  # fmt: skip
 
 
 def lease(clock):
@@ -71,7 +74,7 @@ def test_what_is_held_beyond_the_task_is_held_no_longer_than_the_lease(tmp_path,
     lb = FakeBalancer("lb", clock)
     lb.capabilities = replace(CAN_ALL, survives_reload=False)
     lb.running = lambda: ("1", clock.time)
-    place = Place(lb, "lb", {"pool": "app", "hold": 500.0, "lease": lease(clock)}, clock)
+    place = Place(lb, {"name": "lb", "pool": ["app"]}, {"hold": 500.0, "lease": lease(clock)}, clock)
     from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 
     place.keep_beyond([Change("m1", "disabled", 100)])

@@ -75,11 +75,12 @@ def test_one_that_never_comes_back_is_given_up(lb):
     assert 130 <= lb.clock.time < 131
 
 
-def test_what_somebody_changed_by_hand_stays(lb):
+def test_a_member_that_returns_though_the_process_is_the_same_is_disabled_again(lb):
     hold = held(lb, OUT)
-    lb.set("m1", state="enabled")
+    lb.set("m1", state="enabled")  # an agent that says `ready`, a reload that no identity shows
     hold.keep()
-    assert lb.wrote == [] and lb["m1"].state == "enabled"
+    assert [changes for _time, changes in lb.wrote] == [[("m1", "disabled", 100)]] and lb["m1"].state == "disabled"
+    assert lb.wrote[0][0] < 1.5
 
 
 def test_who_is_let_go_is_held_no_longer_and_the_others_are(lb):

@@ -26,13 +26,13 @@ def pair(monkeypatch):
 
 def persist(check=False):
     entries = [{"provider": "haproxy", "name": name} for name in ("lb1", "lb2")]
-    return persist_pool.run({"balancers": entries, "pool": "app"}, check, FakeBalancer().clock)
+    return persist_pool.run({"balancers": entries, "pool": ["app"]}, check, FakeBalancer().clock)
 
 
 def test_who_keeps_everything_by_itself_needs_nothing(pair):
     assert persist() == {
         "changed": False,
-        "balancers": [{"name": "lb1", "changed": False}, {"name": "lb2", "changed": False}],
+        "balancers": [{"name": name, "pool": "app", "changed": False} for name in ("lb1", "lb2")],
     }
 
 

@@ -27,7 +27,7 @@ def pair(monkeypatch):
 
 
 def run(check=False, **options):
-    params = {"balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": "app", "counters": False, **options}
+    params = {"balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": ["app"], "counters": False, "details": False, **options}
     return read_pool.run(params, check, FakeClock())
 
 
@@ -82,6 +82,6 @@ def test_what_it_returns_is_what_as_before_takes(pair, monkeypatch, tmp_path):
     monkeypatch.setattr(set_members, "open_balancer", lambda entry: pair[entry["name"]])
     pair["lb1"].set("m1", weight=3)
     defaults = {name: option.get("default") for name, option in set_members.ARGUMENT_SPEC.items()}
-    params = {**defaults, "balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": "app", "members": ["m1"]}
+    params = {**defaults, "balancers": [{"name": "lb1"}, {"name": "lb2"}], "pool": ["app"], "members": ["m1"]}
     result = set_members.run({**params, "state": "as_before", "before": states}, False, FakeClock())
     assert result["changed"] and run()["states"] == states

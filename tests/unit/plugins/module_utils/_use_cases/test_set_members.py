@@ -22,6 +22,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     Unreachable,
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.fence import held
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.pools import Timing
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import place, set_members
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.hold import Hold
@@ -277,7 +278,8 @@ class TestReturning:
 
     def test_health_none_neither_drains_nor_waits(self, bring, lb):
         bring(lb, ["m1"], state="enabled", health="none")
-        assert lb.wrote == [(0.0, [("m1", "enabled", 80)])]
+        # The weight is not written: no one asked for another, and an agent may set it.
+        assert lb.wrote == [(0.0, [("m1", "enabled", None)])]
 
     def test_some_return_while_others_stay(self, bring, lb):
         result = bring(lb, ["m1", "m3"], state="enabled")
@@ -516,7 +518,7 @@ def test_every_write_is_made_alone(bring, lb):
 
     def look(lb):
         try:
-            with only_writer(lb.lock_name("app"), FakeClock()):
+            with only_writer(lb.lock_name(), FakeClock()):
                 alone.append(False)
         except TimedOut:
             alone.append(True)
@@ -625,3 +627,118 @@ class TestLate:
     def test_check_mode_writes_nothing_and_asks_nothing(self, bring, lb, clock, lease):
         clock.sleep(500)
         assert bring(lb, ["m1"], check=True, state="disabled", lease=lease)["changed"]
+
+
+class TestInherited:
+    """A member may be out by inheritance: a tracked server, name resolution."""
+
+    def test_disabled_is_written_though_the_member_is_out_already(self, bring, lb):
+        lb.set("m1", state="disabled", own_state="enabled")
+        assert bring(lb, ["m1"], state="disabled")["changed"]
+        assert lb["m1"].own == "disabled"
+        assert not bring(lb, ["m1"], state="disabled")["changed"]
+
+    def test_undo_takes_back_what_was_written_under_it(self, bring, lb):
+        lb.set("m1", state="disabled", own_state="enabled")
+        lb.busy_until = {"m2": 99.0}
+        with pytest.raises(TimedOut):
+            bring(lb, ["m1", "m2"], state="disabled", drain_timeout=3)
+        assert lb["m1"].own == "enabled"
+
+    def test_enabled_says_that_something_else_holds_it(self, bring, lb):
+        lb.set("m1", state="disabled", own_state="enabled", health="unknown")
+        with pytest.raises(TimedOut, match=r"something else holds members out of traffic: m1 is disabled and its own state is enabled"):
+            bring(lb, ["m1"], state="enabled", health_timeout=3)
+        assert lb.wrote == []
+
+    def test_as_before_does_not_wait_for_a_check_of_such_a_member(self, bring, lb):
+        lb.set("m1", state="disabled", own_state="disabled", health="unknown")
+        before = {"lb": {"m1": {"state": "enabled", "weight": 100, "effective": "disabled"}}}
+        bring(lb, ["m1"], state="as_before", before=before)
+        assert lb["m1"].own == "enabled"
+
+
+def test_a_weight_that_an_agent_sets_is_neither_written_nor_defended(bring, lb):
+    lb.set("m1", state="disabled", weight=57, weight_by="agent")
+    lb.before_read = lambda lb: lb.set("m1", weight=int(lb.clock.time * 10) % 90)
+    bring(lb, ["m1"], state="as_before", before={"lb": {"m1": {"state": "enabled", "weight": 81}}})
+    assert all(weight is None for _time, changes in lb.wrote for _name, _state, weight in changes)
+    assert lb["m1"].state == "enabled"
+
+
+class TestDrainFirst:
+    """Some balancers end a member's requests when it is disabled."""
+
+    @pytest.mark.parametrize("known", [True, None])
+    def test_it_is_drained_until_it_is_idle(self, bring, lb, known):
+        lb.drains_first = lambda pool: known
+        lb.busy_until = {"m1": 3.0}
+        bring(lb, ["m1"], state="disabled")
+        (first, one), (second, other) = lb.wrote
+        assert (one, other) == ([("m1", "drained", None)], [("m1", "disabled", None)])
+        assert first == 0 and 3.0 <= second < 3.5
+
+    def test_where_it_is_not_known_the_wait_is_short(self, bring, lb):
+        lb.drains_first = lambda pool: None
+        lb.busy_until = {"m1": 30.0}  # by clients that are bound to it
+        bring(lb, ["m1"], state="disabled", drain_timeout=60)
+        assert 10.0 <= lb.wrote[1][0] < 11.0
+
+    def test_where_it_is_known_nothing_is_cut(self, bring, lb):
+        lb.drains_first = lambda pool: True
+        lb.busy_until = {"m1": 99.0}
+        with pytest.raises(TimedOut, match="as they were before"):
+            bring(lb, ["m1"], state="disabled", drain_timeout=20)
+        assert [changes for _time, changes in lb.wrote] == [[("m1", "drained", None)], [("m1", "enabled", 100)]]
+
+
+def test_a_disabled_member_that_still_gets_requests_is_reported_and_put_back(bring, lb):
+    lb.before_read = lambda lb: lb.set("m1", requests=1000 + int(lb.clock.time * 100))
+    with pytest.raises(NotApplied, match=r"still get requests \(m1: \d+ since.*as they were before \(m1\)"):
+        bring(lb, ["m1"], state="disabled")
+    assert states(lb) == ALL_ENABLED
+
+
+def test_one_request_that_was_queued_at_the_write_is_no_exception(bring, lb):
+    lb.before_read = lambda lb: lb.set("m1", requests=7 if lb.clock.time == 0 else 8)
+    bring(lb, ["m1"], state="disabled")
+    assert states(lb)["m1"][0] == "disabled"
+
+
+def test_a_check_that_passes_and_is_not_through_is_waited_for(bring, lb):
+    lb.set("m1", state="disabled")
+    lb.heals = {"m1": 15.0}
+
+    def step(lb):
+        passed = int(lb.clock.time // 5)
+        lb.set("m1", check_progress=(passed, 3) if passed < 3 else None)
+
+    lb.before_read = step
+    bring(lb, ["m1"], state="enabled", health_timeout=9)
+    assert states(lb)["m1"][0] == "enabled" and 15 <= lb.clock.time < 16
+    lb.set("m1", state="disabled")
+    lb.heals, began = {"m1": 99.0}, lb.clock.time
+    lb.before_read = lambda lb: lb.set("m1", check_progress=(1, 3))
+    with pytest.raises(TimedOut, match=r"passes, and has not passed often enough: m1 is down, its check has passed 1 of 3 times"):
+        bring(lb, ["m1"], state="enabled", health_timeout=9)
+    assert lb.clock.time - began < 20
+
+
+def test_a_drain_that_cannot_end_in_time_is_refused_with_both_numbers(bring, lb):
+    lb.timing = lambda pool: Timing(leave=300.0, source="deregistration_delay.timeout_seconds")
+    with pytest.raises(InvalidInput, match=r"busy for 300 s .*\(deregistration_delay.*`drain_timeout` is 60 s.*Nothing was touched"):
+        bring(lb, ["m1"], state="disabled")
+    assert lb.wrote == []
+    bring(lb, ["m1"], state="disabled", drain_timeout=301)
+
+
+def test_the_guard_does_not_count_standby_members(bring, lb):
+    lb.set("m3", tier=1)
+    lb.set("m4", tier=2)
+    with pytest.raises(Refused, match=r"2 of 2 members are available; this would leave 0.*standby.*m3, m4"):
+        bring(lb, ["m1", "m2"], state="disabled")
+    assert bring(lb, ["m1"], state="disabled", min_available="50%")["balancers"][0]["available"] == 1
+    lb.set("m2", health="down")  # now the first standby member carries the traffic
+    assert bring(lb, ["m2"], state="disabled")["changed"]
+    with pytest.raises(Refused):
+        bring(lb, ["m3"], state="disabled")

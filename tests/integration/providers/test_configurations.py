@@ -1,0 +1,162 @@
+# Copyright: The zero_downtime.deploy authors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole rollouts behind HAProxy as operators configure it: standby servers, agents, sessions that end with the state, reloads."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import signal
+import socket
+import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ansible_collections.zero_downtime.deploy.tests.integration.providers.shop import DEMO, HOSTS, Shop, fleet
+
+CONFIG, WORDS = fleet.HAPROXY_CONFIG, list(fleet.HAPROXY_WORDS)
+
+
+@pytest.fixture
+def make_shop(tmp_path, monkeypatch):
+    """Makes the fleet behind a HAProxy with this configuration, version 1.0 on every host."""
+    made = []
+
+    def make(config, words=WORDS):
+        monkeypatch.setattr(fleet, "HAPROXY_CONFIG", config)
+        monkeypatch.setattr(fleet, "HAPROXY_WORDS", list(words))
+        shop = Shop(tmp_path, "haproxy")
+        made.append(shop)
+        shop.good(str(DEMO / "first.yml"))
+        return shop
+
+    yield make
+    for shop in made:
+        shop.fleet.stop()
+
+
+@pytest.fixture
+def agent():
+    """The port of an agent that reports another load at each question; it ends with the test."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        for percent in itertools.cycle(range(60, 95)):
+            try:
+                connection, _address = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(b"up %d%%\n" % percent)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    yield server.getsockname()[1]
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join(10)
+
+
+@pytest.fixture
+def sorry():
+    """The port of a server that counts the requests which come to it, and the list of them."""
+    paths = []
+
+    class Sorry(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/health":
+                paths.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args):
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sorry)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_address[1], paths
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def ask(shop, command):
+    """HAProxy's answer to a runtime command."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.connect(str(shop.fleet.socket))
+        line.sendall(f"{command}\n".encode())
+        return b"".join(iter(lambda: line.recv(65536), b"")).decode()
+
+
+@pytest.mark.timeout(400)
+def test_standby_servers_agents_and_sessions_that_end_when_a_member_is_disabled(make_shop, agent, sorry):
+    port, asked_of_sorry = sorry
+    config = CONFIG.replace(
+        "fall 2 rise 2 weight 100",
+        f"fall 2 rise 2 weight 100 on-marked-down shutdown-sessions agent-check agent-port {agent} agent-inter 500ms",
+    )
+    config += f"    server sorry 127.0.0.1:{port} backup no-agent-check\n"
+    shop = make_shop(config)
+    # The standby server is no reason to let every member leave.
+    said = shop.bad("zero_downtime.deploy.rolling", rollout_version="2.0", rolling_batches=[6])
+    assert "would leave 0 of 6 members" in said and set(shop.fleet.versions().values()) == {"1.0"}
+    with shop.under_load("awkward") as load:
+        said = shop.good("zero_downtime.deploy.rolling", rollout_version="2.0")
+        assert "tier 0: app1" in said and "tier 1: sorry" in said
+        said = shop.bad("zero_downtime.deploy.rolling", rollout_version="3.0", rollout_health_deadline=4)
+    assert load["failed"] == 0, (load["requests"], load["why"], load["failures"][:5])
+    assert (
+        "states and weights as before" in said and "NOT" not in said.partition("PLAY RECAP")[0].rpartition("FAILED")[2]
+    )
+    assert set(shop.fleet.versions().values()) == {"2.0"} and asked_of_sorry == []
+    states = {
+        line.split()[3]: int(line.split()[6]) for line in ask(shop, "show servers state shop").splitlines()[2:] if line
+    }
+    assert states == dict.fromkeys([*HOSTS, "sorry"], 0)
+    # Agents set the weights again.
+    assert all(re.search(rf"^shop,{host},.*\bL7OK\b", ask(shop, "show stat"), re.MULTILINE) for host in HOSTS)
+
+
+@pytest.mark.timeout(400)
+def test_downloads_of_former_workers_end_before_their_host_is_touched(make_shop):
+    """HAProxy is reloaded before the rollout and in the middle of it; the downloads belong to workers that no statistics show."""
+    config = CONFIG.replace("hard-stop-after 5s", "hard-stop-after 120s").replace(
+        "level admin", "level admin expose-fd listeners"
+    )
+    shop = make_shop(config, ["-W", "-db"])
+
+    def reload():
+        before = re.search(r"Pid: (\d+)", ask(shop, "show info")).group(1)
+        shop.fleet.haproxy.send_signal(signal.SIGUSR2)
+        fleet.until(lambda: before not in ask(shop, "show info"), "HAProxy is not reloaded")
+
+    def download(number):
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{shop.fleet.port}/slow?seconds=30&n={number}", timeout=100
+        ) as answer:
+            return len(answer.read())
+
+    def under_way():
+        return sum(
+            int(line.split(",")[4]) for line in ask(shop, "show stat").splitlines() if line.startswith("shop,app")
+        )
+
+    with ThreadPoolExecutor(12) as pool:
+        first = [pool.submit(download, number) for number in range(6)]
+        fleet.until(lambda: under_way() == 6, "the downloads do not begin")
+        reload()
+        second = [pool.submit(download, number) for number in range(6)]
+        fleet.until(lambda: under_way() == 6, "the downloads do not begin")
+        reload()
+        said = shop.good(
+            "zero_downtime.deploy.rolling", rollout_version="2.0", rolling_batches=[3], traffic_drain_timeout=90
+        )
+        sizes = {task.result() for task in [*first, *second]}
+    assert len(sizes) == 1 and "in traffic as before" in said
+    assert set(shop.fleet.versions().values()) == {"2.0"}
