@@ -16,8 +16,8 @@ The file is written, the admin interface tells what Envoy made of it.  What is n
   of a hot restart serves on, its requests are not shown either: a member leaves at once, and its connections are counted (`envoy_parent`).
 * A higher priority gets requests before the lower one is empty: as soon as less than 72 % of that are healthy (`overprovisioning_factor`
   1.4).  A host that is DRAINING, or was so before it became UNHEALTHY, does not count there, one that became UNHEALTHY at once does.
-* Workers hear at once what an update of endpoints says, and up to `update_merge_window` later what a check has found.  So a member that
-  takes itself out may get requests that long after it is shown to have failed.
+* Workers hear up to `update_merge_window` later what a check has found.  So a member that takes itself out may get requests that long
+  after it is shown to have failed.  Before 1.40 the same is so of new states and weights in the file, within that time of another update.
 * A file with no resources is accepted and changes nothing, one that is refused shows in two counters alone, and the reason is in the log.
 """
 
@@ -38,7 +38,7 @@ from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
 from .eds_file import EdsFile, Entry, normal, seconds
-from .envoy_clusters import CLUSTERS, EPOCH, STATS, Cluster, clusters, counted, entries
+from .envoy_clusters import CLUSTERS, EPOCH, STATS, UPDATED, Cluster, clusters, counted, entries
 from .envoy_config import DUMPS, EDS, MERGE, ClusterConfig, configs
 from .envoy_parent import Former, former
 from .http_api import HttpApi
@@ -82,6 +82,7 @@ class Envoy(Balancer):
         self._configs: dict[str, ClusterConfig] | None = None
         self._all: list[Cluster] = []  # as last seen, as is the process before a hot restart
         self._former: Former | None = None
+        self._updated: int | None = None  # updates that workers were told at once
         self._failed: dict[str, Deadline] = {}  # by address, until when workers may not know of it
 
     def lock_name(self) -> str:
@@ -104,8 +105,7 @@ class Envoy(Balancer):
 
     def _known_to_workers(self, members: list[Member], clusters: list[Cluster]) -> list[Member]:
         """The members, without a count of those that may still get requests because workers do not know that their checks fail."""
-        configs = [self._config()[each.name] for each in clusters if each.name in self._config()]
-        window = max((config.merge for config in configs), default=seconds(MERGE))
+        window = self._window(clusters)
         failed = {member.address for member in members if member.health == DOWN}
         self._failed = {
             address: self._failed.get(address) or Deadline(Clock(), window + SECOND_LOOK) for address in failed
@@ -274,6 +274,7 @@ class Envoy(Balancer):
         elsewhere = self._other_source(pool, before)
         if elsewhere:
             raise Refused(f"Balancer {self.name}: {elsewhere} Nothing was touched.")
+        updated = self._updated
         own = self._file(pool)
         old = own.read()
         earlier = self._entries(pool, old)
@@ -294,11 +295,30 @@ class Envoy(Balancer):
             clusters = self._look(pool, deadline)
             objections = self._objections(entries, clusters, gone, file.version)
             if not objections:
+                self._await_workers(updated, _changed(earlier, entries), clusters)
                 return
             refused = any(now.refusals > was.refusals for was, now in zip(before, clusters))
             if refused or deadline.passed:
                 raise NotApplied(self._not_taken(own.path, objections, refused))
             Clock().sleep(PAUSE)
+
+    def _await_workers(self, before: int | None, changed: dict[int, bool], clusters: list[Cluster]) -> None:
+        """Wait until the workers know what was written: they are told at once, or when `update_merge_window` has passed.
+
+        :param before: updates that they were told at once, before the write.
+        :param changed: see :func:`_changed`.
+        """
+        if not any(changed.values()):
+            return
+        now = self._updated
+        # Fewer were put off, and of more it is not known whose they are.
+        if before is None or now is None or now - before != len(changed) * len(clusters):
+            Clock().sleep(self._window(clusters))
+
+    def _window(self, clusters: list[Cluster]) -> float:
+        """Seconds after which at most the workers know what the admin interface shows."""
+        configs = [self._config()[each.name] for each in clusters if each.name in self._config()]
+        return max((config.merge for config in configs), default=seconds(MERGE))
 
     def _not_taken(self, path: str, objections: list[str], refused: bool) -> str:
         if refused:
@@ -486,6 +506,7 @@ class Envoy(Balancer):
         seen = self._ask(CLUSTERS)
         try:
             self._all = clusters(seen, stats)
+            self._updated = stats.get("", {}).get(UPDATED)
             self._former = former(self._server()) if stats.get("", {}).get(EPOCH) else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self.api.stranger(f"GET {CLUSTERS}", f"something else ({error})") from None
@@ -524,6 +545,20 @@ class Envoy(Balancer):
 def _shown(entry: Entry, clusters: list[Cluster]) -> int:
     """Requests under way to a member, of the process that answers."""
     return sum(host.in_flight for cluster in clusters for host in cluster.hosts.get(entry.address, []))
+
+
+def _changed(earlier: list[Entry], entries: list[Entry]) -> dict[int, bool]:
+    """Priorities that a write changes, each an update, to whether it can be put off: where hosts come or go it is not."""
+
+    def told(of: list[Entry], tier: int) -> dict[str, tuple[str, int]]:
+        return {entry.address: (entry.state, entry.weight) for entry in of if entry.tier == tier and not entry.kept}
+
+    found = {}
+    for tier in {entry.tier for entry in [*earlier, *entries]}:
+        before, after = told(earlier, tier), told(entries, tier)
+        if before != after:
+            found[tier] = set(before) == set(after)
+    return found
 
 
 def _elsewhere(theirs: str, ours: str) -> bool:

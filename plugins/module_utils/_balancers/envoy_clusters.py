@@ -19,7 +19,11 @@ COUNTED = (
     "lb_recalculate_zone_structures health_check.attempt"
 )
 EPOCH = "hot_restart_epoch"  # of the process: 0 for one that was not started by a hot restart
-STATS = "/stats?format=json&filter=%5C.({})%24".format(f"{COUNTED} {EPOCH}".replace(" ", "%7C").replace(".", "%5C."))
+UPDATED = "cluster_updated"  # updates that its workers were told at once
+OWN = {f"server.{EPOCH}": EPOCH, f"cluster_manager.{UPDATED}": UPDATED}
+STATS = "/stats?format=json&filter=%5C.({})%24".format(
+    f"{COUNTED} {EPOCH} {UPDATED}".replace(" ", "%7C").replace(".", "%5C.")
+)
 CLUSTERS = "/clusters?format=json"
 
 
@@ -138,8 +142,8 @@ def counted(told: Any) -> dict[str, dict[str, Any]]:
     try:
         for stat in pick(told, "stats", []):
             name = str(pick(stat, "name", ""))
-            if name == f"server.{EPOCH}":
-                found.setdefault("", {})[EPOCH] = int(pick(stat, "value", 0))
+            if name in OWN:
+                found.setdefault("", {})[OWN[name]] = int(pick(stat, "value", 0))
             for counter in COUNTED.split():
                 if name.startswith("cluster.") and name.endswith(f".{counter}"):
                     value = pick(stat, "value", 0)

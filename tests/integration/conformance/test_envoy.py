@@ -816,3 +816,11 @@ def test_a_former_process_that_is_not_seen_leaves_the_count_unknown(make_envoy, 
         set_pool(rig.entry(), ["m1"], state="disabled", drain_timeout=0.2)
     rig.former[0].stop()
     assert {member.in_flight for member in rig.driver().members(POOL)} == {0}
+
+
+def test_no_request_reaches_who_was_drained_right_after_another_write(rig, apps):
+    driver = rig.driver()
+    for state, other in (("drained", 50), ("enabled", 60), ("drained", 70)):
+        driver.apply(POOL, [Change("m2", None, other)])  # within `update_merge_window` of the next one
+        driver.apply(POOL, [Change("m1", state)])
+    assert "m1" not in {Bound(rig.port).get() for each in range(40)}
