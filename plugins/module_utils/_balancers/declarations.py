@@ -319,15 +319,17 @@ DECLARED = (
             fresh_health=True,
             survives_reload=True,
             membership=True,
+            finds_pools=True,
         ),
         options={
             "file": Option(
                 (
                     "Path of the EDS file, the C(path_config_source) of the cluster. It is JSON, and the pool is its C(cluster_name).",
+                    "For several pools, each with a file of its own, C({pool}) in the file's name stands for the pool.",
                     "A member's name is the C(hostname) of its endpoint, else C(host:port).",
+                    "Without it Envoy is only read, whatever its endpoints come from: for O(balancers[].seen_by) and for checks.",
                 ),
                 type="path",
-                required=True,
             ),
             "socket": Option("Path of the admin interface's socket, the C(pipe) of its address.", type="path"),
             "url": Option(
@@ -336,11 +338,12 @@ DECLARED = (
             **HEADERS,
         },
         one_of=(("socket", "url"),),
-        verified="Envoy 1.40",
+        minimum="1.23",
+        verified="Envoy 1.40; 1.36 by hand",
         remarks={
             "counters": "an answer that breaks off counts as a success",
             "sticky_drain": "with DRAINING in `override_host_status`",
-            "in_flight": "before 1.40 with all requests of the cluster that wait for a connection",
+            "in_flight": "before 1.39 with all requests of the cluster that wait for a connection",
         },
     ),
     Provider(

@@ -37,7 +37,11 @@ class Entry:
     :param name: its `hostname`, when it has one that no other has, else its address.
     :param checked: unless it is exempt from the cluster's health checks.
     :param kept: whether Envoy is not told of it.
+    :param tier: the priority of its locality.
+    :param zone: the name of its locality; empty where it has none.
+    :param weighed: whether its locality has a weight, which Envoy goes by only where localities are balanced by weight.
     :param at: its place in the order of its locality's members.
+    :param locality: that it is written in; None, as `endpoint` is, for one that was not read from a file.
     """
 
     name: str
@@ -46,9 +50,12 @@ class Entry:
     weight: int
     checked: bool
     kept: bool
-    at: int
-    locality: Container
-    endpoint: Container
+    tier: int
+    zone: str
+    weighed: bool
+    at: int = 0
+    locality: Container | None = None
+    endpoint: Container | None = None
 
 
 class EdsFile:
@@ -88,8 +95,9 @@ class EdsFile:
         """
         found = []
         for locality in self._localities(cluster):
+            place_of = _place_of(locality)
             for at, (endpoint, kept) in enumerate(_in_order(locality)):
-                found.append((locality, at, endpoint, kept, _read(endpoint)))
+                found.append((locality, at, endpoint, kept, {**_read(endpoint), **place_of}))
         names = [facts["hostname"] for *_rest, facts in found]
         return [
             Entry(
@@ -101,6 +109,9 @@ class EdsFile:
                 weight=facts["weight"],
                 checked=facts["checked"],
                 kept=kept,
+                tier=facts["tier"],
+                zone=facts["zone"],
+                weighed=facts["weighed"],
                 at=at,
                 locality=locality,
                 endpoint=endpoint,
@@ -241,6 +252,24 @@ def pick(data: Any, name: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
+def find_key(data: Any, name: str) -> bool:
+    """Whether there is such a member anywhere below, however it is spelled."""
+    if isinstance(data, dict):
+        return name in data or _camel(name) in data or any(find_key(value, name) for value in data.values())
+    return isinstance(data, list) and any(find_key(value, name) for value in data)
+
+
+def seconds(told: Any) -> float:
+    """A duration, ``1.5s``.
+
+    :raises ValueError: when it is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", str(told))
+    if not found:
+        raise ValueError(f"{str(told)[:60]!r} is no duration")
+    return float(found.group(1))
+
+
 def status(value: Any) -> str:
     """A health status by its name, which may be given by number.
 
@@ -251,6 +280,12 @@ def status(value: Any) -> str:
     if value not in STATUSES:
         raise ValueError(f"{str(value)[:60]!r} is no health status")
     return value
+
+
+def zone(locality: Any) -> str:
+    """A locality's name: its region, zone and sub-zone, as far as it has them."""
+    parts = [str(pick(locality, part, "")) for part in ("region", "zone", "sub_zone")]
+    return "/".join(part for part in parts if part)
 
 
 def place(address: Any) -> str:
@@ -289,6 +324,19 @@ def _read(endpoint: Container) -> dict[str, Any]:
         "weight": int(weight),
         "checked": not pick(pick(inner, "health_check_config", {}), "disable_active_health_check", False),
     }
+
+
+def _place_of(locality: Container) -> dict[str, Any]:
+    """What all endpoints of a locality share."""
+    data = {}
+    for name in ("locality", "priority", "load_balancing_weight"):
+        found = find(locality, name)
+        data[name] = None if found is None else found.data
+    priority = pick(data, "priority", 0)
+    if isinstance(priority, bool) or not re.fullmatch(r"[0-9]{1,10}", str(priority)):
+        raise ValueError(f"{str(priority)[:60]!r} is no priority")
+    weighed = str(pick(data, "load_balancing_weight", 0)) != "0"
+    return {"tier": int(priority), "zone": zone(pick(data, "locality", {})), "weighed": weighed}
 
 
 def _in_order(locality: Container) -> list[tuple[Container, bool]]:

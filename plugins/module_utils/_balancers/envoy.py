@@ -12,7 +12,12 @@ The file is written, the admin interface tells what Envoy made of it.  What is n
   other state is kept, and used, for as long as its check passes.
 * A host that comes back is a new one: it counts as failed until its first check, begun then, has ended, and one pass is enough.  That is
   how a check is made fresh.
-* Requests that are under way when a host leaves are not cut, but no longer shown: only who is idle leaves.
+* Requests that are under way when a host leaves are not cut, but no longer shown: only who is idle leaves.  While the former process
+  of a hot restart serves on, its requests are not shown either: a member leaves at once, and its connections are counted (`envoy_parent`).
+* A higher priority gets requests before the lower one is empty: as soon as less than 72 % of that are healthy (`overprovisioning_factor`
+  1.4).  A host that is DRAINING, or was so before it became UNHEALTHY, does not count there, one that became UNHEALTHY at once does.
+* Workers hear up to `update_merge_window` later what a check has found.  So a member that takes itself out may get requests that long
+  after it is shown to have failed.  Before 1.40 the same is so of new states and weights in the file, within that time of another update.
 * A file with no resources is accepted and changes nothing, one that is refused shows in two counters alone, and the reason is in the log.
 """
 
@@ -20,82 +25,36 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+import os
+from dataclasses import replace
 from typing import Any, Callable, Sequence
 
 from .._clock import Clock, Deadline
 from .._domain.counters import Counters
 from .._domain.errors import InvalidInput, NotApplied, Refused, TimedOut, Unreachable
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, UNKNOWN, UP, Change, Member
+from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
-from .eds_file import STATES, EdsFile, Entry, normal, pick, place, status
+from .eds_file import EdsFile, Entry, normal, seconds
+from .envoy_clusters import CLUSTERS, EPOCH, STATS, UPDATED, Cluster, clusters, counted, entries
+from .envoy_config import DUMPS, EDS, MERGE, ClusterConfig, configs
+from .envoy_parent import Former, former
 from .http_api import HttpApi
 
+POOL = "{pool}"  # stands in `file` for the name of the pool
 PAUSE = 0.01  # seconds between two looks at what should be so any moment
 SECOND_LOOK = 0.02  # seconds after which who is idle must still be so: workers hear of a change a moment after the admin interface
-COUNTED = "version_text update_rejected update_failure lb_healthy_panic upstream_rq_pending_active health_check.attempt"
-STATS = "/stats?format=json&filter=%5C.(" + COUNTED.replace(" ", "%7C").replace(".", "%5C.") + ")%24"
-CLUSTERS = "/clusters?format=json"
 STARTED = "/config_dump?mask=last_updated"  # times alone
+SERVER = "/server_info"
 SICK = ("failed_active_health_check", "pending_active_hc", "failed_outlier_check", "excluded_via_immediate_hc_fail")
-
-
-@dataclass(frozen=True)
-class Host:
-    """An endpoint as Envoy has it.
-
-    :param flags: its health flags that are set.
-    :param leaving: gone from the file, and kept because its check passes.
-    :param requests: that have ended.
-    :param errors: of these, without an answer or with one of status 5xx.  Envoy takes an answer that breaks off for a success.
-    """
-
-    state: str
-    weight: int
-    in_flight: int
-    flags: tuple[str, ...]
-    leaving: bool
-    requests: int
-    errors: int
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster as Envoy has it.
-
-    :param hosts: by address; several where one takes the place of another.
-    :param stats: those of `COUNTED`.
-    """
-
-    name: str
-    hosts: dict[str, list[Host]]
-    stats: dict[str, Any]
-
-    @property
-    def refusals(self) -> int:
-        """Updates that were not taken over."""
-        return self.stats["update_rejected"] + self.stats["update_failure"]
-
-    @property
-    def checked(self) -> bool:
-        """Whether hosts have active health checks: without them there are no such statistics."""
-        return "health_check.attempt" in self.stats
-
-    def objection(self, entry: Entry) -> str:
-        """How this is not as the entry says; empty when it is."""
-        hosts = [host for host in self.hosts.get(entry.address, []) if not (host.leaving and not entry.kept)]
-        if entry.kept:
-            return f"still has {entry.name}" if hosts else ""
-        if not hosts:
-            return f"does not have {entry.name}"
-        host = hosts[-1]
-        if (host.state, host.weight) != (entry.state, entry.weight):
-            return (
-                f"has {entry.name} {host.state} with weight {host.weight}, not {entry.state} with weight {entry.weight}"
-            )
-        return ""
+EACH, OF_CLUSTER = (
+    "`rq_active` and `rq_pending_active` of the host",
+    "`rq_active` of the host, and all requests of the cluster that wait for a connection (before Envoy 1.39)",
+)
+FORMER = "connections of both processes of a hot restart in /proc, while the former one serves"
+UNSEEN = "not known while the former process of a hot restart serves, which is not seen from here: it takes root, or Envoy's user"
 
 
 class Envoy(Balancer):
@@ -104,8 +63,6 @@ class Envoy(Balancer):
     provider = "envoy"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
-        self.file = ConfigFile(absolute("file", options["file"]))
-        super().__init__(name, self.file.path, capabilities)
         self.timeout = options["timeout"]
         self.api = HttpApi(
             "Envoy's admin interface",
@@ -114,16 +71,73 @@ class Envoy(Balancer):
             socket_path=options["socket"],
             headers=options["headers"],
         )
-        self._parsed = ("", None)  # a file that has not changed is not parsed at every poll
+        self.files = _Files(options["file"]) if options["file"] else None
+        if self.files is None:  # it is read alone
+            capabilities = replace(
+                capabilities, sticky_drain=False, weight_range=None, membership=False, fresh_health=False
+            )
+        super().__init__(name, self.files.path if self.files else self.api.endpoint, capabilities)
+        self.in_flight_source = EACH
+        self._parsed: dict[str, tuple[str, EdsFile]] = {}  # a file that has not changed is not parsed at every poll
+        self._configs: dict[str, ClusterConfig] | None = None
+        self._all: list[Cluster] = []  # as last seen, as is the process before a hot restart
+        self._former: Former | None = None
+        self._updated: int | None = None  # updates that workers were told at once
+        self._failed: dict[str, Deadline] = {}  # by address, until when workers may not know of it
+
+    def lock_name(self) -> str:
+        return f"{self.provider} {self.files.folder if self.files else self.endpoint}"
 
     def version(self) -> str:
-        answer = self.api.ask("GET", "/server_info")
+        answer = self.api.ask("GET", SERVER)
         found = re.search(r'"version": *"[^"/]*/([0-9][^"/]*)', answer.text)
         return found.group(1) if found else "unknown"  # `allow_paths` need not allow it
 
+    def heal(self, pool: str) -> None:
+        self._file(pool)  # refuses before anything is written anywhere
+
     def members(self, pool: str) -> list[Member]:
         entries, clusters = self._agreed(pool)
-        return [_member(entry, clusters) for entry in entries]
+        by_zone = self._by_zone(entries, clusters)
+        self._narrow(clusters)
+        members = [self._member(entry, clusters, by_zone) for entry in entries]
+        return members if self.files else self._known_to_workers(members, clusters)
+
+    def _known_to_workers(self, members: list[Member], clusters: list[Cluster]) -> list[Member]:
+        """The members, without a count of those that may still get requests because workers do not know that their checks fail."""
+        window = self._window(clusters)
+        failed = {member.address for member in members if member.health == DOWN}
+        self._failed = {
+            address: self._failed.get(address) or Deadline(Clock(), window + SECOND_LOOK) for address in failed
+        }
+        late = {address for address, deadline in self._failed.items() if not deadline.passed}
+        return [replace(member, in_flight=None) if member.address in late else member for member in members]
+
+    def other_pools(self, pool: str) -> list[OtherPool]:
+        entries, clusters = self._agreed(pool)
+        mine = {entry.address: entry.name for entry in entries}
+        ours = {cluster.name for cluster in clusters}
+        found: dict[tuple[str, str], dict[str, None]] = {}
+        for cluster in self._all:
+            shared = {mine[address]: None for address in cluster.hosts if address in mine}
+            if shared and cluster.name not in ours:
+                config = self._config().get(cluster.name)
+                fixed = bool(config) and config.kind != EDS
+                reason = (
+                    f"same address, in a cluster that reads no EDS file ({config.kind})" if fixed else "same address"
+                )
+                found.setdefault((cluster.service, reason), {}).update(shared)
+        return [OtherPool(name, tuple(shared), reason) for (name, reason), shared in found.items()]
+
+    def timing(self, pool: str) -> Timing:
+        _entries, clusters = self._agreed(pool)
+        known = [(self._config()[cluster.name], cluster.used) for cluster in clusters if cluster.name in self._config()]
+        try:
+            return max(
+                (config.timing(used) for config, used in known), key=lambda each: each.check or 0, default=Timing()
+            )
+        except (ValueError, TypeError):
+            return Timing()
 
     def counters(self, pool: str) -> dict[str, Counters]:
         entries, clusters = self._agreed(pool)
@@ -141,11 +155,24 @@ class Envoy(Balancer):
         found = re.search(r'BootstrapConfigDump",\s*"last_updated":\s*"([^"]+)"', answer.text)
         return found.group(1) if found else "unknown"  # `allow_paths` need not allow it
 
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        if self._former is None:
+            return ""
+        known = (
+            "Its connections are counted too."
+            if self._former.connections is not None
+            else "What it has under way is not seen from here."
+        )
+        return (
+            f"Envoy was restarted a short while ago, and its former process still serves. {known} It ends by itself after Envoy's "
+            "`--parent-shutdown-time-s`."
+        )
+
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         with contextlib.ExitStack() as written:  # what stood there before is put back when a later step fails
             if distrust:
                 self._forget(written, pool, [change.name for change in changes])
-            kept = {entry.name for entry in self._entries(pool, self.file.read()) if entry.kept}
+            kept = {entry.name for entry in self._entries(pool, self._file(pool).read()) if entry.kept}
             new = [Change(c.name, DRAINED, c.weight) for c in changes if c.name in kept and c.state == ENABLED]
             if new and any(change.state not in (None, ENABLED) for change in changes):
                 # A new host has no requests before its first check: until then those that leave are still needed.
@@ -157,7 +184,7 @@ class Envoy(Balancer):
                 self._await_checks(pool, [c.name for c in changes if c.name in kept and c.state in (ENABLED, DRAINED)])
             members = self.members(pool)
             self.check_written(
-                pool, changes, members, f"Something else writes {self.file.path}, or its members share a name."
+                pool, changes, members, f"Something else writes {self._file(pool).path}, or its members share a name."
             )
         return members
 
@@ -171,7 +198,7 @@ class Envoy(Balancer):
             self._write(written, pool, lambda file: file.add(pool, name, address, weight))
 
     def remove(self, pool: str, names: list[str]) -> None:
-        busy = [m.name for m in self.members(pool) if m.name in names and (m.state != DISABLED or m.in_flight)]
+        busy = [m.name for m in self.members(pool) if m.name in names and (m.state != DISABLED or m.in_flight != 0)]
         if busy:
             raise Refused(f"Balancer {self.name}: {', '.join(busy)} cannot be removed from {pool}: still in use.")
         with contextlib.ExitStack() as written:
@@ -186,6 +213,8 @@ class Envoy(Balancer):
         deadline = Deadline(Clock(), self.timeout)
         while True:
             busy = self._keep_idle(written, pool, names)
+            if self._former and not busy:  # they have left already, and are seen by their connections alone
+                busy = [m.name for m in self.members(pool) if m.name in names and m.in_flight != 0]
             if not busy:
                 return
             if deadline.passed:
@@ -208,7 +237,9 @@ class Envoy(Balancer):
             return []
         Clock().sleep(SECOND_LOOK)
         _entries, later = self._agreed(pool, patient=True)
-        busy = [entry.name for entry in waiting if _in_flight(entry, clusters) or _in_flight(entry, later)]
+        busy = [entry.name for entry in waiting if _shown(entry, clusters) or _shown(entry, later)]
+        if self._former and self._former.connections is not None:
+            busy = []  # only of hosts that are gone do the connections tell what is under way
         idle = [entry.name for entry in waiting if entry.name not in busy]
         if idle:
             self._write(written, pool, lambda file: file.keep(pool, idle))
@@ -240,39 +271,64 @@ class Envoy(Balancer):
         :raises NotApplied: when it does not.
         """
         before = self._look(pool, Deadline(Clock(), self.timeout))
-        old = self.file.read()
+        elsewhere = self._other_source(pool, before)
+        if elsewhere:
+            raise Refused(f"Balancer {self.name}: {elsewhere} Nothing was touched.")
+        updated = self._updated
+        own = self._file(pool)
+        old = own.read()
         earlier = self._entries(pool, old)
-        file = self._opened(old)
+        file = self._opened(own.path, old)
         try:
             edit(file)
         except ValueError as error:
-            raise self._unfit(error) from None
+            raise self._unfit(own.path, error) from None
         if str(file) == old:
             return
         file.renew()
-        written.enter_context(self.file.replaced(old, str(file)))
+        written.enter_context(own.replaced(old, str(file)))
         deadline = Deadline(Clock(), self.timeout)
         entries = file.entries(pool)
         left = {entry.address for entry in entries}
         gone = [entry.address for entry in earlier if entry.address not in left]
         while True:
             clusters = self._look(pool, deadline)
-            objections = _objections(entries, clusters, gone, file.version)
+            objections = self._objections(entries, clusters, gone, file.version)
             if not objections:
+                self._await_workers(updated, _changed(earlier, entries), clusters)
                 return
             refused = any(now.refusals > was.refusals for was, now in zip(before, clusters))
             if refused or deadline.passed:
-                raise NotApplied(self._not_taken(objections, refused))
+                raise NotApplied(self._not_taken(own.path, objections, refused))
             Clock().sleep(PAUSE)
 
-    def _not_taken(self, objections: list[str], refused: bool) -> str:
+    def _await_workers(self, before: int | None, changed: dict[int, bool], clusters: list[Cluster]) -> None:
+        """Wait until the workers know what was written: they are told at once, or when `update_merge_window` has passed.
+
+        :param before: updates that they were told at once, before the write.
+        :param changed: see :func:`_changed`.
+        """
+        if not any(changed.values()):
+            return
+        now = self._updated
+        # Fewer were put off, and of more it is not known whose they are.
+        if before is None or now is None or now - before != len(changed) * len(clusters):
+            Clock().sleep(self._window(clusters))
+
+    def _window(self, clusters: list[Cluster]) -> float:
+        """Seconds after which at most the workers know what the admin interface shows."""
+        configs = [self._config()[each.name] for each in clusters if each.name in self._config()]
+        return max((config.merge for config in configs), default=seconds(MERGE))
+
+    def _not_taken(self, path: str, objections: list[str], refused: bool) -> str:
         if refused:
             why = "Envoy refused it (update_rejected, update_failure): its log says why."
         else:
             why = (
-                f"Is it the file of its `path_config_source`, and watched where it lies? Envoy had {self.timeout:g} s."
+                "Is it the file of its `path_config_source`, and watched where it lies? In a container, is its directory mounted, not the "
+                f"file alone? Envoy had {self.timeout:g} s."
             )
-        return f"Balancer {self.name}: {self.file.path} was written, and {objections[0]}. {why} What stood in the file before was put back."
+        return f"Balancer {self.name}: {path} was written, and {objections[0]}. {why} What stood in the file before was put back."
 
     def _agreed(self, pool: str, patient: bool = False) -> tuple[list[Entry], list[Cluster]]:
         """The file's members and the clusters that go by it.
@@ -280,45 +336,153 @@ class Envoy(Balancer):
         :param patient: bear with an Envoy that is being restarted: what was written is lost to nobody, it is in the file.
         :raises Unreachable: when they do not come to say the same: only together they tell what is so.
         """
+        if self.files is None:
+            clusters = self._look(pool, Deadline(Clock(), self.timeout) if patient else None)
+            return entries(clusters), clusters
+        file = self._file(pool)
         deadline = Deadline(Clock(), self.timeout)
         while True:
-            entries = self._entries(pool, self.file.read())
+            written = self._entries(pool, file.read())
             clusters = self._look(pool, deadline if patient else None)
-            objections = _objections(entries, clusters)
+            objections = self._objections(written, clusters)
             if not objections:
-                return entries, clusters
+                return written, clusters
             if deadline.passed:
-                raise Unreachable(
-                    f"Balancer {self.name}: Envoy does not go by {self.file.path}: {objections[0]}. Is Envoy starting, was the file "
-                    "refused (its log says why) or changed in place instead of replaced, or is it another cluster's?"
+                why = self._other_source(pool, clusters) or (
+                    "Is Envoy starting, was the file refused (its log says why) or changed in place instead of replaced, or is it another "
+                    "cluster's?"
                 )
+                raise Unreachable(f"Balancer {self.name}: Envoy does not go by {file.path}: {objections[0]}. {why}")
             Clock().sleep(PAUSE)
 
-    def _opened(self, text: str) -> EdsFile:
+    def _file(self, pool: str) -> ConfigFile:
+        """The file that a pool is in.
+
+        :raises Refused: when there is none to write.
+        """
+        if self.files is None:
+            raise Refused(
+                f"Balancer {self.name} can only be read: give `file`, the EDS file of the cluster, to change members. One that gets its "
+                "endpoints from a control plane is changed there. Nothing was touched."
+            )
+        return self.files.of(self.name, pool)
+
+    def _objections(
+        self, entries: list[Entry], clusters: list[Cluster], gone: Sequence[str] = (), version: str | None = None
+    ) -> list[str]:
+        """How the clusters are not as the file has it."""
+        found = []
+        for cluster in clusters:
+            if version is not None and cluster.stats["version_text"] != version:
+                found.append(
+                    f"cluster {cluster.name} goes by version {cluster.stats['version_text']!r}, not {version!r}"
+                )
+            config = self._config().get(cluster.name)
+            weighs = config is None or config.weighs
+            said = [cluster.objection(entry, weighs) for entry in entries]
+            found += [f"cluster {cluster.name} {each}" for each in said if each]
+            found += [f"cluster {cluster.name} still has {address}" for address in gone if address in cluster.hosts]
+        return found
+
+    def _opened(self, path: str, text: str) -> EdsFile:
         try:
             return EdsFile(text)
         except ValueError as error:
-            raise self._unfit(error) from None
+            raise self._unfit(path, error) from None
 
-    def _unfit(self, error: ValueError) -> InvalidInput:
+    def _unfit(self, path: str, error: ValueError) -> InvalidInput:
         return InvalidInput(
-            f"Balancer {self.name}: {self.file.path} is no EDS file in JSON, the one format that is changed here: {error}. "
-            "Nothing was touched."
+            f"Balancer {self.name}: {path} is no EDS file in JSON, the one format that is changed here: {error}. Nothing was touched."
         )
 
     def _entries(self, pool: str, text: str) -> list[Entry]:
-        if self._parsed[0] != text or self._parsed[1] is None:
-            self._parsed = (text, self._opened(text))
-        file: EdsFile = self._parsed[1]
+        path = self._file(pool).path
+        if path not in self._parsed or self._parsed[path][0] != text:
+            self._parsed[path] = (text, self._opened(path, text))
+        file = self._parsed[path][1]
         if pool not in file.clusters:
             raise InvalidInput(
-                f"Balancer {self.name} has no pool {pool!r}. The clusters in {self.file.path} are: "
+                f"Balancer {self.name} has no pool {pool!r}. The clusters in {path} are: "
                 f"{', '.join(sorted(file.clusters)) or 'none'}. Nothing was touched."
             )
         try:
             return file.entries(pool)
         except ValueError as error:
-            raise self._unfit(error) from None
+            raise self._unfit(path, error) from None
+
+    def _other_source(self, pool: str, clusters: list[Cluster]) -> str:
+        """How Envoy does not read this file, as far as it tells; empty when it does, or does not tell."""
+        path = self._file(pool).path
+        for config in (self._config()[each.name] for each in clusters if each.name in self._config()):
+            if config.source != "file":
+                return f"Cluster {config.name} gets its endpoints by `{config.source}`, not from a file, so {path} changes nothing."
+            watched = config.watched or os.path.dirname(config.path)
+            for said, theirs, ours in (("reads", config.path, path), ("watches", watched, os.path.dirname(path))):
+                if _elsewhere(theirs, ours):
+                    return (
+                        f"Cluster {config.name} {said} {theirs}, not {ours}, by its `path_config_source`, so {path} changes nothing. If "
+                        "Envoy runs in a container, where that is another place, remove the one that is called so here."
+                    )
+        return ""
+
+    def _config(self) -> dict[str, ClusterConfig]:
+        """The configuration of all clusters by name; of none where `allow_paths` does not allow to read it."""
+        if self._configs is None:
+            found: dict[str, ClusterConfig] = {}
+            for path in DUMPS:
+                answer = self.api.ask("GET", path)
+                with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+                    found.update(configs(answer.json() if answer.status == 200 else {}))
+            self._configs = found
+        return self._configs
+
+    def _narrow(self, clusters: list[Cluster]) -> None:
+        """Go by what this Envoy can do."""
+        if any(not self._config()[each.name].weighs for each in clusters if each.name in self._config()):
+            self.capabilities = replace(self.capabilities, weight_range=None)
+        hosts = [host for cluster in clusters for those in cluster.hosts.values() for host in those]
+        self.in_flight_source = EACH if all(host.waiting for host in hosts) else OF_CLUSTER
+        if self._former:
+            self.in_flight_source = UNSEEN if self._former.connections is None else FORMER
+
+    def _by_zone(self, entries: list[Entry], clusters: list[Cluster]) -> bool:
+        """Whether weights count within a locality alone.
+
+        Without its configuration Envoy does not tell.  Where localities are balanced by weight, one without a weight gets no traffic: so
+        they are when there is one with a weight in the file.
+        """
+        known = [self._config()[each.name].by_locality for each in clusters if each.name in self._config()]
+        told = any(known) if known else any(entry.weighed for entry in entries)
+        return told or any(cluster.by_zone for cluster in clusters)
+
+    def _member(self, entry: Entry, clusters: list[Cluster], by_zone: bool) -> Member:
+        hosts = [host for cluster in clusters for host in cluster.hosts.get(entry.address, []) if not entry.kept]
+        checked = entry.checked and any(cluster.checked for cluster in clusters)
+        flags = sorted({flag for host in hosts if not host.leaving for flag in host.flags})
+        if entry.kept or not (checked or flags):
+            health = UNKNOWN
+        else:
+            health = DOWN if any(flag in SICK for flag in flags) else UP
+        return Member(
+            name=entry.name,
+            address=entry.address,
+            state=entry.state,
+            weight=entry.weight,
+            health=health,
+            in_flight=self._in_flight(entry, clusters),
+            checked=checked,
+            last_check="" if health == UNKNOWN else ", ".join(flags) or "healthy",
+            tier=hosts[-1].tier if hosts else entry.tier,
+            locality=(entry.zone or "-") if by_zone else "",
+            requests=sum(host.given for host in hosts) if hosts else None,
+        )
+
+    def _in_flight(self, entry: Entry, clusters: list[Cluster]) -> int | None:
+        """What a member has under way; None where a former process may have something of which nothing is known."""
+        shown = _shown(entry, clusters)
+        if self._former is None:
+            return shown
+        return self._former.to(entry.address) if entry.kept else shown or None
 
     def _look(self, pool: str, patience: Deadline | None = None) -> list[Cluster]:
         """The clusters that go by the file; usually one.
@@ -338,18 +502,31 @@ class Envoy(Balancer):
 
         The statistics come first: a request that waits for a connection at that moment is counted there, or under way afterwards.
         """
-        counted = _counted(self._ask(STATS))
+        stats = counted(self._ask(STATS))
         seen = self._ask(CLUSTERS)
         try:
-            clusters = [_cluster(each, counted) for each in pick(seen, "cluster_statuses", []) if _goes_by(each, pool)]
+            self._all = clusters(seen, stats)
+            self._updated = stats.get("", {}).get(UPDATED)
+            self._former = former(self._server()) if stats.get("", {}).get(EPOCH) else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self.api.stranger(f"GET {CLUSTERS}", f"something else ({error})") from None
-        if not clusters:
-            raise Unreachable(
-                f"Balancer {self.name}: Envoy has no cluster of type EDS that is called {pool!r}, or is so by its `service_name`. "
-                "Is it starting?"
+        found = [cluster for cluster in self._all if cluster.service == pool]
+        if found:
+            return found
+        if self.files is None:
+            raise InvalidInput(
+                f"Balancer {self.name} has no pool {pool!r}. The clusters of Envoy are: "
+                f"{', '.join(sorted(cluster.service for cluster in self._all)) or 'none'}. Nothing was touched."
             )
-        return clusters
+        raise Unreachable(
+            f"Balancer {self.name}: Envoy has no cluster of type EDS that is called {pool!r}, or is so by its `service_name`. "
+            "Is it starting?"
+        )
+
+    def _server(self) -> Any:
+        """What Envoy says of its process; None where `allow_paths` does not allow to ask."""
+        answer = self.api.ask("GET", SERVER)
+        return answer.json() if answer.status == 200 else None
 
     def _ask(self, path: str) -> Any:
         answer = self.api.ask("GET", path)
@@ -365,99 +542,30 @@ class Envoy(Balancer):
             raise self.api.stranger(f"GET {path.split('?')[0]}", f"{answer.status} {answer.text!r}") from None
 
 
-def _objections(
-    entries: list[Entry], clusters: list[Cluster], gone: Sequence[str] = (), version: str | None = None
-) -> list[str]:
-    """How the clusters are not as the file has it."""
-    found = []
-    for cluster in clusters:
-        if version is not None and cluster.stats["version_text"] != version:
-            found.append(f"cluster {cluster.name} goes by version {cluster.stats['version_text']!r}, not {version!r}")
-        found += [f"cluster {cluster.name} {said}" for said in map(cluster.objection, entries) if said]
-        found += [f"cluster {cluster.name} still has {address}" for address in gone if address in cluster.hosts]
-    return found
-
-
-def _member(entry: Entry, clusters: list[Cluster]) -> Member:
-    hosts = [host for cluster in clusters for host in cluster.hosts.get(entry.address, []) if not entry.kept]
-    checked = entry.checked and any(cluster.checked for cluster in clusters)
-    flags = sorted({flag for host in hosts if not host.leaving for flag in host.flags})
-    if entry.kept or not (checked or flags):
-        health = UNKNOWN
-    else:
-        health = DOWN if any(flag in SICK for flag in flags) else UP
-    return Member(
-        name=entry.name,
-        address=entry.address,
-        state=entry.state,
-        weight=entry.weight,
-        health=health,
-        in_flight=_in_flight(entry, clusters),
-        checked=checked,
-        last_check="" if health == UNKNOWN else ", ".join(flags) or "healthy",
-    )
-
-
-def _in_flight(entry: Entry, clusters: list[Cluster]) -> int:
+def _shown(entry: Entry, clusters: list[Cluster]) -> int:
+    """Requests under way to a member, of the process that answers."""
     return sum(host.in_flight for cluster in clusters for host in cluster.hosts.get(entry.address, []))
 
 
-def _goes_by(cluster: Any, pool: str) -> bool:
-    return pick(cluster, "eds_service_name", pick(cluster, "name")) == pool
+def _changed(earlier: list[Entry], entries: list[Entry]) -> dict[int, bool]:
+    """Priorities that a write changes, each an update, to whether it can be put off: where hosts come or go it is not."""
 
+    def told(of: list[Entry], tier: int) -> dict[str, tuple[str, int]]:
+        return {entry.address: (entry.state, entry.weight) for entry in of if entry.tier == tier and not entry.kept}
 
-def _cluster(told: Any, counted: dict[str, dict[str, Any]]) -> Cluster:
-    """One of the answer to `/clusters`, with its statistics.
-
-    :raises ValueError: when it is not what an Envoy says.
-    """
-    name = str(pick(told, "name"))
-    # Of the names that stand in statistics these characters are replaced.
-    label = re.sub(r"://|:/|:", "_", str(pick(told, "observability_name", name)))
-    stats = {
-        "version_text": "",
-        "update_rejected": 0,
-        "update_failure": 0,
-        "lb_healthy_panic": 0,
-        **counted.get(label, {}),
-    }
-    hosts: dict[str, list[Host]] = {}
-    for host in pick(told, "host_statuses", []):
-        hosts.setdefault(place(pick(host, "address")), []).append(_host(host, stats))
-    return Cluster(name, hosts, stats)
-
-
-def _host(told: Any, stats: dict[str, Any]) -> Host:
-    gauges = {pick(stat, "name"): int(pick(stat, "value", 0)) for stat in pick(told, "stats", [])}
-    health = pick(told, "health_status", {})
-    flags = tuple(name for name, value in health.items() if value is True)
-    # Envoys before 1.40 tell for the whole cluster alone how many requests wait for a connection.
-    waiting = gauges.get("rq_pending_active", stats.get("upstream_rq_pending_active", 0))
-    return Host(
-        state=STATES.get(status(pick(health, "eds_health_status", "UNKNOWN")), ENABLED),
-        weight=int(pick(told, "weight", 1)),
-        in_flight=gauges["rq_active"] + waiting,
-        flags=flags,
-        leaving="pending_dynamic_removal" in flags,
-        requests=gauges.get("rq_success", 0) + gauges.get("rq_error", 0),
-        errors=gauges.get("rq_error", 0),
-    )
-
-
-def _counted(told: Any) -> dict[str, dict[str, Any]]:
-    """The answer to `/stats`: by cluster and name."""
-    found: dict[str, dict[str, Any]] = {}
-    try:
-        for stat in pick(told, "stats", []):
-            name = str(pick(stat, "name", ""))
-            for counter in COUNTED.split():
-                if name.startswith("cluster.") and name.endswith(f".{counter}"):
-                    value = pick(stat, "value", 0)
-                    label = name[len("cluster.") : -len(counter) - 1]
-                    found.setdefault(label, {})[counter] = str(value or "") if counter == "version_text" else int(value)
-    except (ValueError, TypeError):
-        return {}
+    found = {}
+    for tier in {entry.tier for entry in [*earlier, *entries]}:
+        before, after = told(earlier, tier), told(entries, tier)
+        if before != after:
+            found[tier] = set(before) == set(after)
     return found
+
+
+def _elsewhere(theirs: str, ours: str) -> bool:
+    """Whether both are here, and are not the same: a path that is not here may be one within a container."""
+    if not os.path.isabs(theirs) or not (os.path.exists(theirs) and os.path.exists(ours)):
+        return False
+    return not os.path.samefile(theirs, ours)
 
 
 def _ip_and_port(address: str) -> str:
@@ -467,3 +575,38 @@ def _ip_and_port(address: str) -> str:
             f"{address!r} is no IP address with a port, and Envoy takes no others from a file. Nothing was touched."
         )
     return known
+
+
+class _Files:
+    """The EDS files of an entry: one, or one for each pool with `{pool}` in its name.
+
+    :param folder: where they lie; the same for every way to name them.
+    """
+
+    def __init__(self, path: str) -> None:
+        folder, name = os.path.split(absolute("file", path))
+        self.pattern = name if POOL in name else ""
+        if POOL in folder:
+            raise InvalidInput(
+                f"`file` may have `{POOL}` in the name of the file alone, not in that of a directory: {path}. Nothing was touched."
+            )
+        self.path = os.path.join(os.path.realpath(folder), name) if self.pattern else os.path.realpath(path)
+        self.folder = os.path.dirname(self.path)
+
+    def of(self, balancer: str, pool: str) -> ConfigFile:
+        """The file of a pool.
+
+        :raises InvalidInput: when it has none.
+        """
+        if not self.pattern:
+            return ConfigFile(self.path)
+        path = os.path.join(self.folder, self.pattern.replace(POOL, pool))
+        if "/" in pool or "\0" in pool or not os.path.lexists(path):
+            there = re.compile(re.escape(self.pattern).replace(re.escape(POOL), "(.+)"))
+            names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+            pools = sorted(found.group(1) for found in map(there.fullmatch, names) if found)
+            raise InvalidInput(
+                f"Balancer {balancer} has no pool {pool!r}. Pools with a file {self.path} are: {', '.join(pools) or 'none'}. "
+                "Nothing was touched."
+            )
+        return ConfigFile(path)
