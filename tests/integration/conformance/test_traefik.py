@@ -49,7 +49,7 @@ def test_who_is_out_is_seen_in_the_file_and_by_traefik(traefik, apps):
     set_pool(traefik.entry(), ["m2"], state="disabled", weight=7)
     url = f"http://127.0.0.1:{apps['m2'].port}#1"
     assert services(traefik)[OUT] == {"loadBalancer": {"servers": [{"url": url, "weight": 7}]}}
-    answer = traefik.driver().api.ask("GET", f"/api/http/services/{OUT}@file").json()
+    answer = traefik.driver().api.http.ask("GET", f"/api/http/services/{OUT}@file").json()
     assert answer["status"] == "enabled" and "usedBy" not in answer and "serverStatus" not in answer
     assert "zero_downtime" not in traefik.log() and "ERR" not in traefik.log()
 

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik, traefik_metrics
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import (
+    traefik_file,
+    traefik_metrics,
+    traefik_services,
+)
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.counters import Served
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
@@ -72,13 +76,13 @@ def test_whoever_leaves_and_returns_leaves_no_trace(file, servers, indent, with_
         for server in pool.servers:
             state = data.draw(STATES)
             service = {"enabled": "app", "disabled": "app.zero_downtime-out", "drained": back}[state]
-            moved.append(traefik.replace(server, state=state, service=service))
+            moved.append(traefik_file.replace(server, state=state, service=service))
         pool = pool_of(file, pool.with_servers(moved).text)
         assert [(s.name, s.state, s.weight) for s in pool.servers] == [(s.name, s.state, s.weight) for s in moved]
         routers = json.loads(pool.text)["http"].get("routers", {})
         assert (back in routers) == any(s.state == "drained" for s in moved)
         assert json.loads(pool.text)["http"]["services"]["app.zero_downtime-outer"] == other
-    home = [traefik.replace(server, state="enabled", service="app") for server in pool.servers]
+    home = [traefik_file.replace(server, state="enabled", service="app") for server in pool.servers]
     done = pool.with_servers(home).text
     assert json.loads(done) == described and [s.name for s in pool.servers] == names
     # Once all have been away, nothing in the list shows how its items were set off.
@@ -123,7 +127,7 @@ def test_a_text_of_anything_neither(file, text):
     ],
 )
 def test_a_server_is_called_by_its_address(url, name):
-    assert traefik.Server(json.dumps({"url": url}), "app", "enabled").name == name
+    assert traefik_file.Server(json.dumps({"url": url}), "app", "enabled").name == name
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_server_is_called_by_its_address(url, name):
     ],
 )
 def test_a_weight_is_written_where_it_stood(text, weight, wanted):
-    assert traefik.Server(text, "app", "enabled").weighing(weight).text == wanted
+    assert traefik_file.Server(text, "app", "enabled").weighing(weight).text == wanted
 
 
 @pytest.mark.parametrize(
@@ -149,9 +153,9 @@ def test_servers_that_cannot_be_told_apart_or_are_none(file, servers):
 
 
 def test_pools_whose_names_begin_alike_do_not_mix():
-    assert traefik.is_back("app", "app.zero_downtime-back-00000000")
-    assert not traefik.is_back("app", "app.zero_downtime-back-00000000.zero_downtime-back-00000000")
-    assert not traefik.is_ours("ap", "app.zero_downtime-out") and not traefik.is_ours("a.p", "axp.zero_downtime-out")
+    assert traefik_file.is_back("app", "app.zero_downtime-back-00000000")
+    assert not traefik_file.is_back("app", "app.zero_downtime-back-00000000.zero_downtime-back-00000000")
+    assert not traefik_file.is_ours("ap", "app.zero_downtime-out") and not traefik_file.is_ours("a.p", "axp.zero_downtime-out")
 
 
 def test_the_metrics():
