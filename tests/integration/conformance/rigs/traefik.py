@@ -50,6 +50,7 @@ class TraefikRig(Rig):
     :param service: more settings of the pool.
     :param beside: more services of the file.
     :param extra: more settings of its own, as sections.
+    :param providers: more of its providers, or other settings of the file provider.
     :param routing: more sections of the file that has the routers.
     """
 
@@ -64,11 +65,13 @@ class TraefikRig(Rig):
         service: dict[str, Any] | None = None,
         beside: dict[str, Any] | None = None,
         extra: dict[str, Any] | None = None,
+        providers: dict[str, Any] | None = None,
         routing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(directory, settings)
         self.binary, self.metered, self.service = binary, metered, service or {}
         self.beside, self.extra, self.routing = beside or {}, extra or {}, routing or {}
+        self.providers = providers or {}
         self.folder = directory / "conf" / "dynamic"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "pool.yml"
@@ -119,6 +122,7 @@ class TraefikRig(Rig):
                 # How long a second change in a row waits; two seconds unless it is set.
                 "providersThrottleDuration": "50ms",
                 "file": {"directory": str(self.folder)},
+                **self.providers,
             },
             "log": {"level": "INFO", "noColor": True},
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
