@@ -121,8 +121,8 @@ class TraefikRig(Rig):
             "providers": {
                 # How long a second change in a row waits; two seconds unless it is set.
                 "providersThrottleDuration": "50ms",
-                "file": {"directory": str(self.folder)},
                 **self.providers,
+                "file": {"directory": str(self.folder), **self.providers.get("file", {})},
             },
             "log": {"level": "INFO", "noColor": True},
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
