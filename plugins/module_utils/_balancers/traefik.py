@@ -48,7 +48,7 @@ from .json_edits import dump, load
 from .lock import only_writer
 from .traefik_api import TraefikApi, clock_of
 from .traefik_file import OURS, SERVICES, Pool, Server, Servers, expect, is_ours, out
-from .traefik_metrics import checks, served, tells_checks, unchanged_since
+from .traefik_metrics import checks, reloads, served, tells_checks, unchanged_since
 from .traefik_services import FILE, Services, address, as_pool, below, check_timing, in_file, kind, others, qualified
 
 POLL = 0.02  # seconds between two looks at what Traefik runs
@@ -292,8 +292,31 @@ class Traefik(Balancer):
         assert self.file is not None
         if wanted.text == now.text:
             return self._running(lambda: wanted, NotApplied)
+        stay = {server.name for server in wanted.servers if server.state == ENABLED}
+        leave = any(server.state == ENABLED and server.name not in stay for server in now.servers)
+        proving = self.metrics if leave and now.settings.get("healthCheck") else None
+        reloaded = reloads(_page(proving).text) if proving else None
         with self.file.replaced(now.text, wanted.text):
-            return self._running(lambda: wanted, NotApplied, now)
+            members = self._running(lambda: wanted, NotApplied, now)
+            if proving and reloaded is not None and self.capabilities.fresh_health:
+                self._check_metrics_follow(proving, reloaded)
+            return members
+
+    def _check_metrics_follow(self, metrics: HttpApi, before: float) -> None:
+        """See the change in the metrics as well: from those of another Traefik no member that leaves could return by its check.
+
+        :raises NotApplied: they go on as if nothing had been changed.
+        """
+        clock = Clock()
+        deadline = Deadline(clock, self.timeout)
+        while reloads(_page(metrics).text) == before:
+            if deadline.passed:
+                raise NotApplied(
+                    "Balancer %s: Traefik at %s runs what was written, and after %g s the metrics at %s still show no new configuration "
+                    "(traefik_config_reloads_total is %g). Are they those of another Traefik? Give the one of this Traefik as "
+                    "`metrics_url`: by it members return." % (self.name, self.api.http.endpoint, self.timeout, metrics.endpoint, before)
+                )
+            clock.sleep(POLL)
 
     def _running(self, read: Callable[[], Pool], failure: type, before: Pool | None = None) -> List[Member]:
         """The members, once Traefik runs what the file says.

@@ -18,6 +18,7 @@ SERVER_UP = "traefik_service_server_up"
 BY_ROUTER, BY_SERVICE = "traefik_router_requests_total", "traefik_service_requests_total"
 STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 RELOADED = re.compile(r"^traefik_config_last_reload_success (\S+)$", re.MULTILINE)
+RELOADS = re.compile(r"^traefik_config_reloads_total (\S+)$", re.MULTILINE)
 NUMBER = re.compile(r"[0-9]+(?:[.][0-9]+)?(?:e[+][0-9]{1,2})?")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 CLIENT_LEFT = 499  # the status that Traefik writes down for who did not wait
@@ -38,6 +39,12 @@ def tells_checks(text: str, service: str, urls: Iterable[str]) -> bool | None:
         return True
     # Traefik 3.0 and 3.1 name the service by a hash: 132ed4dda3adf540.
     return False if any("@" not in name and url in wanted for name, url in labels) else None
+
+
+def reloads(text: str) -> float | None:
+    """How often Traefik has taken a new configuration; None when it does not tell."""
+    found = RELOADS.search(text)
+    return float(found.group(1)) if found and NUMBER.fullmatch(found.group(1)) else None
 
 
 def unchanged_since(text: str) -> float | None:

@@ -216,6 +216,16 @@ def test_before_the_first_check_nothing_is_denied(make_traefik):
     assert {m["last_check"] for m in seen["members"]} == {"serverStatus UP"}
 
 
+@pytest.mark.needs("fresh_health")
+def test_metrics_of_another_traefik_are_found_out_when_a_member_is_to_leave(make_traefik):
+    rig, other = make_traefik(), make_traefik()
+    before = rig.file.read_bytes()
+    entry = rig.entry(metrics_url=f"{other.url}/metrics", timeout=1)
+    with pytest.raises(NotApplied, match="still show no new configuration.*those of another Traefik.*as they were before"):
+        set_pool(entry, ["m1"], state="disabled")
+    assert rig.file.read_bytes() == before and rig.members()["m1"].state == "enabled"
+
+
 @pytest.mark.needs("served")
 def test_a_server_that_its_answers_put_out_is_not_available(make_traefik, apps):
     passive = {"passiveHealthCheck": {"maxFailedAttempts": 1, "failureWindow": "60s"}}
