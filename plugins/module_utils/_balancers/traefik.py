@@ -266,7 +266,8 @@ class Traefik(Balancer):
         if not what:
             return
         leaves = [
-            "%s%s" % (as_pool(name), " (gets requests only while another one has no server that is up)" if waits else "")
+            "%s%s"
+            % (as_pool(name), " (gets requests only while another one has no server that is up)" if waits else "")
             for name, waits in below(services, own).items()
         ]
         raise InvalidInput(
@@ -314,7 +315,8 @@ class Traefik(Balancer):
                 raise NotApplied(
                     "Balancer %s: Traefik at %s runs what was written, and after %g s the metrics at %s still show no new configuration "
                     "(traefik_config_reloads_total is %g). Are they those of another Traefik? Give the one of this Traefik as "
-                    "`metrics_url`: by it members return." % (self.name, self.api.http.endpoint, self.timeout, metrics.endpoint, before)
+                    "`metrics_url`: by it members return."
+                    % (self.name, self.api.http.endpoint, self.timeout, metrics.endpoint, before)
                 )
             clock.sleep(POLL)
 

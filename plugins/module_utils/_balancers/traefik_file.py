@@ -183,7 +183,6 @@ class Pool:
         return inserted(text, SERVICES + (self.name,), service, dump({"loadBalancer": about}))
 
 
-
 def _servers(text: str, service: str, state: str) -> List[Server]:
     return [Server(text[item.start : item.end], service, state) for item in parts(text, _list_of(service))]
 

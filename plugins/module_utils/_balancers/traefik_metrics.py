@@ -26,7 +26,9 @@ CLIENT_LEFT = 499  # the status that Traefik writes down for who did not wait
 
 def checks(text: str) -> Dict[Tuple[str, str], bool]:
     """Whether each server's last check passed, by service and URL; nothing of those that have not been checked."""
-    return {(labels.get("service", ""), labels.get("url", "")): value == 1 for labels, value in _series(text, SERVER_UP)}
+    return {
+        (labels.get("service", ""), labels.get("url", "")): value == 1 for labels, value in _series(text, SERVER_UP)
+    }
 
 
 def tells_checks(text: str, service: str, urls: Iterable[str]) -> bool | None:

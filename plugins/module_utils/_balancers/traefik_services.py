@@ -147,7 +147,10 @@ def _children(described: Any, name: str) -> Iterator[str]:
     described = _dict(described)
     failover, mirroring = _dict(described.get("failover")), _dict(described.get("mirroring"))
     named = [failover.get("service"), failover.get("fallback"), mirroring.get("service")]
-    lists = [mirroring.get("mirrors"), *(_dict(described.get(key)).get("services") for key in ("weighted", COMPOSITE[3]))]
+    lists = [
+        mirroring.get("mirrors"),
+        *(_dict(described.get(key)).get("services") for key in ("weighted", COMPOSITE[3])),
+    ]
     named += [_dict(child).get("name") for children in lists if isinstance(children, list) for child in children]
     return (qualified(child, _provider(name)) for child in named if isinstance(child, str) and child)
 

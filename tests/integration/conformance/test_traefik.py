@@ -202,7 +202,9 @@ def test_metrics_that_do_not_name_the_service_prove_no_check(traefik):
         assert {m["health"] for m in seen["members"]} == {"up"}
         set_pool(entry, ["m1"], state="disabled")
         before = traefik.file.read_bytes()
-        with pytest.raises(InvalidInput, match="does not tell whether its check, begun anew, passes.*Nothing was touched"):
+        with pytest.raises(
+            InvalidInput, match="does not tell whether its check, begun anew, passes.*Nothing was touched"
+        ):
             set_pool(entry, ["m1"], state="enabled", health="fresh")
         assert traefik.file.read_bytes() == before
     set_pool(traefik.entry(), ["m1"], state="enabled", health="fresh")
@@ -221,7 +223,9 @@ def test_metrics_of_another_traefik_are_found_out_when_a_member_is_to_leave(make
     rig, other = make_traefik(), make_traefik()
     before = rig.file.read_bytes()
     entry = rig.entry(metrics_url=f"{other.url}/metrics", timeout=1)
-    with pytest.raises(NotApplied, match="still show no new configuration.*those of another Traefik.*as they were before"):
+    with pytest.raises(
+        NotApplied, match="still show no new configuration.*those of another Traefik.*as they were before"
+    ):
         set_pool(entry, ["m1"], state="disabled")
     assert rig.file.read_bytes() == before and rig.members()["m1"].state == "enabled"
 
@@ -366,7 +370,8 @@ def test_an_api_behind_a_host_name_is_told_from_one_that_is_elsewhere(make_traef
     http = HttpApi("Traefik", 5, f"http://127.0.0.1:{rig.other_port}", headers={"Host": "traefik.example"})
     until("its router is there", lambda: http.ask("GET", "/api/version").status == 200)
     with pytest.raises(
-        Unreachable, match=r"it said 404 404 page not found.*not at this address.*one host name.*curl -H 'Host: NAME' http.*/api/version"
+        Unreachable,
+        match=r"it said 404 404 page not found.*not at this address.*one host name.*curl -H 'Host: NAME' http.*/api/version",
     ):
         read(rig.entry(url=f"http://127.0.0.1:{rig.other_port}"))
 

@@ -78,11 +78,12 @@ def test_a_server_that_is_out_of_the_other_pool_is_still_one_of_it(make_traefik,
     assert {name: other.members for name, other in others(rig, "app-admin").items()} == {POOL: ("m1", "m2")}
 
 
-
 def test_a_service_that_leads_to_others_names_those_with_servers(make_traefik, apps):
     beside = {
         "front": {"failover": {"service": "share", "fallback": "sorry", "healthCheck": {}}},
-        "share": {"weighted": {"services": [{"name": POOL, "weight": 3}, {"name": "next", "weight": 1}], "healthCheck": {}}},
+        "share": {
+            "weighted": {"services": [{"name": POOL, "weight": 3}, {"name": "next", "weight": 1}], "healthCheck": {}}
+        },
         "next": balancer(apps["m4"].port, healthCheck={"path": "/health"}),
         "sorry": balancer(apps["m3"].port, healthCheck={"path": "/health"}),
         "twice": {"mirroring": {"service": POOL, "mirrors": [{"name": "sorry", "percent": 5}]}},
@@ -90,7 +91,8 @@ def test_a_service_that_leads_to_others_names_those_with_servers(make_traefik, a
     rig = make_traefik(more={"beside": beside})
     for entry in (rig.entry(), rig.seer()):
         with pytest.raises(
-            InvalidInput, match=r"front is of kind `failover`.*as pools: app, next, sorry \(gets requests only while.*touched"
+            InvalidInput,
+            match=r"front is of kind `failover`.*as pools: app, next, sorry \(gets requests only while.*touched",
         ):
             read(entry, pool="front")
         with pytest.raises(InvalidInput, match=r"share is of kind `weighted`.*as pools: app, next\. Nothing"):
@@ -109,7 +111,9 @@ def test_a_service_of_another_provider_is_read_and_not_written(make_traefik, app
     apps["m2"].health = 503
 
     def look(entry):
-        return {m.name: (m.state, m.health, m.checked) for m in open_balancer({"timeout": 5.0, **entry}).members("app@rest")}
+        return {
+            m.name: (m.state, m.health, m.checked) for m in open_balancer({"timeout": 5.0, **entry}).members("app@rest")
+        }
 
     before = rig.file.read_bytes()
     for entry in (rig.seer(), rig.entry()):
@@ -121,7 +125,9 @@ def test_a_service_of_another_provider_is_read_and_not_written(make_traefik, app
         with pytest.raises(Refused, match=r"Traefik is only read.*Nothing was touched.*provider health_endpoint"):
             set_pool(entry, ["m1"], pool="app@rest", state="disabled", min_available=0)
     assert rig.file.read_bytes() == before
-    with pytest.raises(InvalidInput, match=r"no pool 'app@docker'.*Traefik runs are: app, app@rest\. Nothing was touched"):
+    with pytest.raises(
+        InvalidInput, match=r"no pool 'app@docker'.*Traefik runs are: app, app@rest\. Nothing was touched"
+    ):
         read(rig.seer(), pool="app@docker")
 
 

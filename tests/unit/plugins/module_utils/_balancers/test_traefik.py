@@ -154,7 +154,9 @@ def test_servers_that_cannot_be_told_apart_or_are_none(file, servers):
 def test_pools_whose_names_begin_alike_do_not_mix():
     assert traefik_file.is_back("app", "app.zero_downtime-back-00000000")
     assert not traefik_file.is_back("app", "app.zero_downtime-back-00000000.zero_downtime-back-00000000")
-    assert not traefik_file.is_ours("ap", "app.zero_downtime-out") and not traefik_file.is_ours("a.p", "axp.zero_downtime-out")
+    assert not traefik_file.is_ours("ap", "app.zero_downtime-out") and not traefik_file.is_ours(
+        "a.p", "axp.zero_downtime-out"
+    )
 
 
 def test_the_metrics():
@@ -207,13 +209,20 @@ def by_router(count, code="200", service="app@file", router="all@file"):
 
 def test_what_users_got_is_told_by_router():
     text = STARTED + by_router(7) + by_router(2, "502") + by_router(1, "503", router="more@file") + by_router(3, "499")
-    text += by_router(9, "500", service="other@file") + 'traefik_service_requests_total{code="502",service="app@file"} 24\n'
+    text += (
+        by_router(9, "500", service="other@file") + 'traefik_service_requests_total{code="502",service="app@file"} 24\n'
+    )
     assert traefik_metrics.served(text, "app@file") == Served(13, 3, 0, 0, 3, "1.79e+09")
     assert traefik_metrics.served(STARTED, "app@file") == Served(0, 0, 0, 0, 0, "1.79e+09")
 
 
 def test_without_routers_in_the_metrics_nobody_knows():
-    assert traefik_metrics.served(STARTED + 'traefik_service_requests_total{code="502",service="app@file"} 24\n', "app@file") is None
+    assert (
+        traefik_metrics.served(
+            STARTED + 'traefik_service_requests_total{code="502",service="app@file"} 24\n', "app@file"
+        )
+        is None
+    )
 
 
 def test_how_often_it_was_configured_anew():
@@ -222,7 +231,9 @@ def test_how_often_it_was_configured_anew():
     assert (traefik_metrics.reloads(""), traefik_metrics.unchanged_since("")) == (None, None)
 
 
-@given(st.text() | st.sampled_from(["1e999", "1e+99", "NaN", "-1"]).map(lambda number: (AT + RELOADS) % (number, number)))
+@given(
+    st.text() | st.sampled_from(["1e999", "1e+99", "NaN", "-1"]).map(lambda number: (AT + RELOADS) % (number, number))
+)
 def test_metrics_of_anything(text):
     traefik_metrics.checks(text)
     traefik_metrics.tells_checks(text, "app@file", ["http://a"])

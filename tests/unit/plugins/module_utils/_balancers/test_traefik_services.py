@@ -38,7 +38,17 @@ def test_an_address_is_written_in_one_way(where, address):
 
 @pytest.mark.parametrize(
     ("duration", "seconds"),
-    [("30s", 30), ("1m30s", 90), ("1h0m0.5s", 3600.5), ("250ms", 0.25), ("2µs", 2e-6), ("", None), ("5", None), (5, None), ("s", None)],
+    [
+        ("30s", 30),
+        ("1m30s", 90),
+        ("1h0m0.5s", 3600.5),
+        ("250ms", 0.25),
+        ("2µs", 2e-6),
+        ("", None),
+        ("5", None),
+        (5, None),
+        ("s", None),
+    ],
 )
 def test_durations(duration, seconds):
     assert traefik_services.seconds(duration) == (seconds if seconds is None else pytest.approx(seconds))
@@ -79,7 +89,17 @@ ANYTHING = st.recursive(
         st.lists(value, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["loadBalancer", "servers", "url", "healthCheck", "interval", "timeout", "failover", "service", "weighted"]
+                [
+                    "loadBalancer",
+                    "servers",
+                    "url",
+                    "healthCheck",
+                    "interval",
+                    "timeout",
+                    "failover",
+                    "service",
+                    "weighted",
+                ]
                 + ["services", "name", "mirroring", "mirrors", "fallback", "highestRandomWeight"]
             ),
             value,
@@ -90,9 +110,16 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.lists(ANYTHING | st.fixed_dictionaries({"name": st.sampled_from(["a@file", "b@file", "x"])}), max_size=4), ANYTHING)
+@given(
+    st.lists(ANYTHING | st.fixed_dictionaries({"name": st.sampled_from(["a@file", "b@file", "x"])}), max_size=4),
+    ANYTHING,
+)
 def test_services_of_anything(listed, described):
-    services = {**traefik_services.by_name(listed), **traefik_services.in_file(described), "a@file": {"failover": described}}
+    services = {
+        **traefik_services.by_name(listed),
+        **traefik_services.in_file(described),
+        "a@file": {"failover": described},
+    }
     traefik_services.below(services, "a@file")
     traefik_services.others("a@file", {"a:80": "m1"}, services, {"t@file": {"loadBalancer": described}})
     traefik_services.check_timing(described)
