@@ -41,8 +41,11 @@ class ConfigFile:
                 return file.read()
         except FileNotFoundError:
             raise Unreachable("There is no file %s." % self.path) from None
-        except UnicodeDecodeError:
-            raise Unreachable("%s is no text file (UTF-8)." % self.path) from None
+        except UnicodeDecodeError as error:
+            raise Unreachable(
+                "%s is not UTF-8: the byte 0x%02x at offset %d is not. Is the file, or a comment in it, in another encoding, such as "
+                "Latin-1? Nothing was touched." % (self.path, error.object[error.start], error.start)
+            ) from None
         except OSError as error:
             raise Unreachable(
                 "%s cannot be read: %s. Use `become`, or let this user read it." % (self.path, error.strerror)

@@ -358,15 +358,17 @@ DECLARED = (
             fresh_health=True,
             survives_reload=True,
             membership=True,
+            finds_pools=True,
         ),
         options={
             "file": Option(
                 (
                     "The dynamic configuration file of its file provider that has the pool's service, an absolute path.",
                     "It is written in JSON and named C(.yml), as JSON is YAML. Routers may stay in other files of the same folder.",
+                    "Without it Traefik is only read, for O(balancers[].seen_by) and for checks.",
+                    "A pool of another provider is called C(name@docker), and is only read as well.",
                 ),
                 type="path",
-                required=True,
             ),
             "url": Option(
                 (
@@ -387,13 +389,14 @@ DECLARED = (
             **HTTP,
         },
         counts_with="metrics_url",
-        verified="Traefik 3.7",
+        minimum="3.0",
+        verified="Traefik 3.0, 3.2, 3.4, 3.6, 3.7",
         remarks={
             "counters": "Traefik counts nothing by server",
             "served": "with `metrics_url` and `addRoutersLabels`; an answer that breaks off is not counted at all",
             "in_flight": "Traefik counts no requests by server: `drain_wait`",
-            "weight_range": "none with the strategy p2c",
-            "fresh_health": "with `metrics_url`",
+            "weight_range": "none with the strategies p2c and leasttime",
+            "fresh_health": "with `metrics_url`, and 3.2 or later",
         },
     ),
     Provider(

@@ -9,12 +9,14 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import socket
 import threading
 
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.config_file import ConfigFile
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import HttpApi
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
     InvalidInput,
@@ -49,7 +51,7 @@ def test_who_is_out_is_seen_in_the_file_and_by_traefik(traefik, apps):
     set_pool(traefik.entry(), ["m2"], state="disabled", weight=7)
     url = f"http://127.0.0.1:{apps['m2'].port}#1"
     assert services(traefik)[OUT] == {"loadBalancer": {"servers": [{"url": url, "weight": 7}]}}
-    answer = traefik.driver().api.ask("GET", f"/api/http/services/{OUT}@file").json()
+    answer = traefik.driver().api.http.ask("GET", f"/api/http/services/{OUT}@file").json()
     assert answer["status"] == "enabled" and "usedBy" not in answer and "serverStatus" not in answer
     assert "zero_downtime" not in traefik.log() and "ERR" not in traefik.log()
 
@@ -158,6 +160,88 @@ def test_the_health_of_a_returning_member_is_checked_where_no_request_goes(traef
     assert "routers" not in json.loads(traefik.file.read_text(encoding="utf-8"))["http"]
 
 
+class Relay:
+    """Metrics of another Traefik's making: what it really says, changed on the way."""
+
+    def __init__(self, rig, change):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                text = rig.driver().metrics.ask("GET", "").text
+                body = "".join(change(line) for line in text.splitlines(keepends=True)).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/metrics"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def as_before_3_2(line):
+    """With a hash in place of the service's name."""
+    return re.sub('(traefik_service_server_up{service=)"[^"]*"', r'\1"132ed4dda3adf540"', line)
+
+
+@pytest.mark.needs("fresh_health")
+def test_metrics_that_do_not_name_the_service_prove_no_check(traefik):
+    with Relay(traefik, as_before_3_2) as relay:
+        entry = traefik.entry(metrics_url=relay.url)
+        (seen,) = read(entry)["balancers"]
+        assert (seen["capabilities"]["fresh_health"], seen["capabilities"]["health_readback"]) == (False, True)
+        assert {m["health"] for m in seen["members"]} == {"up"}
+        set_pool(entry, ["m1"], state="disabled")
+        before = traefik.file.read_bytes()
+        with pytest.raises(
+            InvalidInput, match="does not tell whether its check, begun anew, passes.*Nothing was touched"
+        ):
+            set_pool(entry, ["m1"], state="enabled", health="fresh")
+        assert traefik.file.read_bytes() == before
+    set_pool(traefik.entry(), ["m1"], state="enabled", health="fresh")
+
+
+@pytest.mark.needs("fresh_health")
+def test_before_the_first_check_nothing_is_denied(make_traefik):
+    rig = make_traefik(interval=30, wait=False)
+    (seen,) = read(rig.entry())["balancers"]
+    assert seen["capabilities"]["fresh_health"]
+    assert {m["last_check"] for m in seen["members"]} == {"serverStatus UP"}
+
+
+@pytest.mark.needs("fresh_health")
+def test_metrics_of_another_traefik_are_found_out_when_a_member_is_to_leave(make_traefik):
+    rig, other = make_traefik(), make_traefik()
+    before = rig.file.read_bytes()
+    entry = rig.entry(metrics_url=f"{other.url}/metrics", timeout=1)
+    with pytest.raises(
+        NotApplied, match="still show no new configuration.*those of another Traefik.*as they were before"
+    ):
+        set_pool(entry, ["m1"], state="disabled")
+    assert rig.file.read_bytes() == before and rig.members()["m1"].state == "enabled"
+
+
+@pytest.mark.needs("served")
+def test_a_server_that_its_answers_put_out_is_not_available(make_traefik, apps):
+    passive = {"passiveHealthCheck": {"maxFailedAttempts": 1, "failureWindow": "60s"}}
+    rig = make_traefik(checked=False, wait=False, more={"service": passive})
+    apps["m1"].kill()
+    until("it was asked", lambda: Bound(rig.port).get() and not rig.members()["m1"].available)
+    member = rig.members()["m1"]
+    assert (member.health, member.last_check) == ("down", "server_up 0 by its answers")
+    with pytest.raises(Refused, match="Nothing was touched"):
+        set_pool(rig.entry(), ["m2"], state="disabled", min_available=3)
+
+
 def raw(port, text):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(text.encode())
@@ -190,6 +274,106 @@ def test_a_file_that_traefik_does_not_watch_is_put_back(traefik, tmp_path):
     with pytest.raises(NotApplied, match="does not run what.*one that its file provider watches.*as they were before"):
         set_pool(traefik.entry(file=str(other), timeout=1), ["m1"], state="disabled")
     assert other.read_bytes() == traefik.file.read_bytes()
+
+
+UNREAD = "goes on with what it ran before.*`watch` not false.*Mount the directory.*as they were before"
+
+
+def test_a_file_that_traefik_does_not_watch_for_changes_is_put_back(make_traefik):
+    rig = make_traefik(more={"providers": {"file": {"watch": False}}})
+    text = rig.file.read_bytes()
+    with pytest.raises(NotApplied, match=UNREAD):
+        set_pool(rig.entry(timeout=1), ["m1"], state="disabled")
+    assert rig.file.read_bytes() == text
+
+
+def test_a_single_file_that_is_mounted_is_put_back(make_traefik, tmp_path):
+    rig = make_traefik()
+    rig.stop()
+    # Another name of the same file: as within a container, it stays what it was when the file is replaced.
+    inside = tmp_path / "inside" / "pool.yml"
+    inside.parent.mkdir()
+    os.link(rig.file, inside)
+    rig.providers = {"file": {"directory": "", "filename": str(inside)}}
+    rig.start()
+    text = rig.file.read_bytes()
+    with pytest.raises(NotApplied, match=UNREAD):
+        set_pool(rig.entry(timeout=1), ["m1"], state="disabled")
+    assert rig.file.read_bytes() == text
+
+
+def test_a_file_that_is_not_what_runs_is_told_when_it_is_read(make_traefik):
+    rig = make_traefik(more={"providers": {"file": {"watch": False}}})
+    put(rig, rig.file.read_text(encoding="utf-8").replace('"weight": 100', '"weight": 50', 1))
+    with pytest.raises(Unreachable, match="does not run what.*it runs other servers.*as it was when last read"):
+        read(rig.entry(timeout=0.3))
+
+
+def test_a_member_that_is_back_in_the_list_is_in_traffic_whatever_is_kept_of_it(traefik):
+    set_pool(traefik.entry(), ["m1", "m2"], state="disabled", weight=7)
+    # A tool, or a person, writes the list anew and leaves the rest of the file.
+    described = json.loads(traefik.file.read_text(encoding="utf-8"))
+    described["http"]["services"][POOL] = traefik.pool()["http"]["services"][POOL]
+    put(traefik, json.dumps(described))
+    pool = traefik.members()
+    assert {name: (member.state, member.weight) for name, member in pool.items()} == {
+        name: ("enabled", 100) for name in ("m1", "m2", "m3", "m4")
+    }
+    set_pool(traefik.entry(), ["m3"], state="disabled")
+    (kept,) = services(traefik)[OUT]["loadBalancer"]["servers"]
+    assert kept["url"] == f"http://{traefik.address('m3')}#2"
+    set_pool(traefik.entry(), ["m3"], state="enabled")
+    assert OUT not in services(traefik)
+
+
+def test_a_router_of_ours_that_leads_nowhere_goes_with_the_next_write(traefik):
+    described = json.loads(traefik.file.read_text(encoding="utf-8"))
+    stray = {"rule": "PathPrefix(`/`) && !PathPrefix(`/`)", "service": "app.zero_downtime-back-0123abcd"}
+    described["http"]["routers"] = {"app.zero_downtime-back-0123abcd": stray}
+    put(traefik, json.dumps(described))
+    set_pool(traefik.entry(), ["m1"], weight=50)
+    assert "routers" not in json.loads(traefik.file.read_text(encoding="utf-8"))["http"]
+
+
+def test_what_runs_is_another_once_the_file_was_replaced_or_traefik_restarted(traefik):
+    balancer = traefik.balancer()
+    first = balancer.running()
+    assert balancer.running()[0] == first[0] and 0 <= first[1] < 600
+    put(traefik, traefik.file.read_text(encoding="utf-8"))
+    second = balancer.running()
+    assert second[0] != first[0]
+    traefik.restart()
+    assert balancer.running()[0] not in (first[0], second[0])
+
+
+def test_how_long_a_check_takes_is_told_by_the_service(make_traefik):
+    timing = make_traefik(interval=1.5, wait=False).balancer().timing(POOL)
+    assert (timing.check, timing.source) == (3.5, "interval 1.5s, timeout 2s of the service's healthCheck")
+    assert make_traefik(checked=False).balancer().timing(POOL).check is None
+
+
+def test_a_file_in_another_encoding_is_called_that(traefik):
+    content = traefik.file.read_bytes()
+    traefik.file.write_bytes(content.replace(b'"SRV"', b'"S\xc4V"'))
+    with pytest.raises(Unreachable, match=r"pool\.yml is not UTF-8: the byte 0xc4 at offset \d+ .*Latin-1"):
+        open_balancer({"timeout": 5.0, **traefik.entry()}).members(POOL)
+
+
+def test_an_api_behind_a_host_name_is_told_from_one_that_is_elsewhere(make_traefik):
+    api = {"api": {"rule": "Host(`traefik.example`)", "service": "api@internal", "entryPoints": ["other"]}}
+    rig = make_traefik()
+    routing = json.loads((rig.folder / "routing.yml").read_text(encoding="utf-8"))
+    routing["http"]["routers"].update(api)
+    new = rig.directory / "routing.yml"
+    new.write_text(json.dumps(routing), encoding="utf-8")
+    new.rename(rig.folder / "routing.yml")
+    http = HttpApi("Traefik", 5, f"http://127.0.0.1:{rig.other_port}", headers={"Host": "traefik.example"})
+    until("its router is there", lambda: http.ask("GET", "/api/version").status == 200)
+    with pytest.raises(
+        Unreachable,
+        match=r"it said 404 404 page not found.*not at this address.*one host name.*curl -H 'Host: NAME' http.*/api/version",
+    ):
+        read(rig.entry(url=f"http://127.0.0.1:{rig.other_port}"))
 
 
 def test_an_edit_at_the_same_time_is_noticed_and_stays(traefik, monkeypatch):
@@ -295,8 +479,9 @@ def test_members_are_known_by_their_addresses(traefik, apps):
     ]
 
 
-def test_a_strategy_without_weights(make_traefik):
-    rig = make_traefik(more={"service": {"strategy": "p2c"}})
+@pytest.mark.parametrize("strategy", ["p2c", "leasttime"])
+def test_a_strategy_without_weights(make_traefik, strategy):
+    rig = make_traefik(more={"service": {"strategy": strategy}})
     assert read(rig.entry())["balancers"][0]["capabilities"]["weight_range"] is None
     with pytest.raises(InvalidInput, match="has no weights, or none as it is configured"):
         set_pool(rig.entry(), ["m1"], weight=5)

@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import json
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik, traefik_metrics
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import traefik_file, traefik_metrics
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.http_api import Answer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.counters import Served
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import DeployError, InvalidInput
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.pools import Timing
 
 URL = "http://127.0.0.1:8080"
 
@@ -72,13 +75,13 @@ def test_whoever_leaves_and_returns_leaves_no_trace(file, servers, indent, with_
         for server in pool.servers:
             state = data.draw(STATES)
             service = {"enabled": "app", "disabled": "app.zero_downtime-out", "drained": back}[state]
-            moved.append(traefik.replace(server, state=state, service=service))
+            moved.append(traefik_file.replace(server, state=state, service=service))
         pool = pool_of(file, pool.with_servers(moved).text)
         assert [(s.name, s.state, s.weight) for s in pool.servers] == [(s.name, s.state, s.weight) for s in moved]
         routers = json.loads(pool.text)["http"].get("routers", {})
         assert (back in routers) == any(s.state == "drained" for s in moved)
         assert json.loads(pool.text)["http"]["services"]["app.zero_downtime-outer"] == other
-    home = [traefik.replace(server, state="enabled", service="app") for server in pool.servers]
+    home = [traefik_file.replace(server, state="enabled", service="app") for server in pool.servers]
     done = pool.with_servers(home).text
     assert json.loads(done) == described and [s.name for s in pool.servers] == names
     # Once all have been away, nothing in the list shows how its items were set off.
@@ -123,7 +126,7 @@ def test_a_text_of_anything_neither(file, text):
     ],
 )
 def test_a_server_is_called_by_its_address(url, name):
-    assert traefik.Server(json.dumps({"url": url}), "app", "enabled").name == name
+    assert traefik_file.Server(json.dumps({"url": url}), "app", "enabled").name == name
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_a_server_is_called_by_its_address(url, name):
     ],
 )
 def test_a_weight_is_written_where_it_stood(text, weight, wanted):
-    assert traefik.Server(text, "app", "enabled").weighing(weight).text == wanted
+    assert traefik_file.Server(text, "app", "enabled").weighing(weight).text == wanted
 
 
 @pytest.mark.parametrize(
@@ -149,9 +152,11 @@ def test_servers_that_cannot_be_told_apart_or_are_none(file, servers):
 
 
 def test_pools_whose_names_begin_alike_do_not_mix():
-    assert traefik.is_back("app", "app.zero_downtime-back-00000000")
-    assert not traefik.is_back("app", "app.zero_downtime-back-00000000.zero_downtime-back-00000000")
-    assert not traefik.is_ours("ap", "app.zero_downtime-out") and not traefik.is_ours("a.p", "axp.zero_downtime-out")
+    assert traefik_file.is_back("app", "app.zero_downtime-back-00000000")
+    assert not traefik_file.is_back("app", "app.zero_downtime-back-00000000.zero_downtime-back-00000000")
+    assert not traefik_file.is_ours("ap", "app.zero_downtime-out") and not traefik_file.is_ours(
+        "a.p", "axp.zero_downtime-out"
+    )
 
 
 def test_the_metrics():
@@ -164,6 +169,36 @@ traefik_service_requests_total{service="app@file"} 12
     assert traefik_metrics.checks(text) == {("app@file", "http://a:1"): True, ('a"b}@file', "http://a:1#2"): False}
 
 
+RELOADS = "traefik_config_reloads_total %s\n"
+UP = '# TYPE x gauge\ntraefik_service_server_up{service="%s",url="http://192.0.2.1"} 0\n'
+AT = "process_start_time_seconds 1.0e+09\ntraefik_config_last_reload_success %s\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "version", "proves"),
+    [
+        (UP % "app@file", "3.7.1", True),
+        (UP % "132ed4dda3adf540", "3.7.1", False),  # as 3.0 and 3.1 have it
+        # Of another service alone: by itself that is no proof. 100 s ago is not long enough for a check of 60 s, and 200 s are.
+        (UP % "other@file" + AT % "1.0000009e+09", "3.7.1", True),
+        (UP % "other@file" + AT % "1.0000008e+09", "3.7.1", False),
+        (UP % "other@file" + AT % "1.0000009e+09", "3.1.9", False),
+        (UP % "other@file" + AT % "1.0000009e+09", "dev", True),
+        (UP % "other@file", "3.7.1", True),
+    ],
+)
+def test_metrics_prove_checks_by_the_members_in_traffic(tmp_path, monkeypatch, page, version, proves):
+    balancer = driver(tmp_path / "a.yml", metrics_url=URL + "/metrics")
+    monkeypatch.setattr(balancer.api, "version", lambda: version)
+    answer = Answer(200, {"date": formatdate(1000001000, usegmt=True)}, page)
+    servers = [
+        traefik_file.Server('{"url": "http://192.0.2.1"}', "app", "enabled"),
+        traefik_file.Server('{"url": "http://192.0.2.2#1"}', "app.zero_downtime-out", "disabled"),
+    ]
+    assert balancer._proves_checks(answer, "app@file", servers, Timing(None, 60.0)) is proves
+    assert balancer._proves_checks(answer, "app@file", servers[1:], Timing(None, 60.0)) is True
+
+
 STARTED = "process_start_time_seconds 1.79e+09\n"
 
 
@@ -174,18 +209,36 @@ def by_router(count, code="200", service="app@file", router="all@file"):
 
 def test_what_users_got_is_told_by_router():
     text = STARTED + by_router(7) + by_router(2, "502") + by_router(1, "503", router="more@file") + by_router(3, "499")
-    text += by_router(9, "500", service="other@file") + 'traefik_service_requests_total{code="502",service="app@file"} 24\n'
+    text += (
+        by_router(9, "500", service="other@file") + 'traefik_service_requests_total{code="502",service="app@file"} 24\n'
+    )
     assert traefik_metrics.served(text, "app@file") == Served(13, 3, 0, 0, 3, "1.79e+09")
     assert traefik_metrics.served(STARTED, "app@file") == Served(0, 0, 0, 0, 0, "1.79e+09")
 
 
 def test_without_routers_in_the_metrics_nobody_knows():
-    assert traefik_metrics.served(STARTED + 'traefik_service_requests_total{code="502",service="app@file"} 24\n', "app@file") is None
+    assert (
+        traefik_metrics.served(
+            STARTED + 'traefik_service_requests_total{code="502",service="app@file"} 24\n', "app@file"
+        )
+        is None
+    )
 
 
-@given(st.text())
+def test_how_often_it_was_configured_anew():
+    text = "traefik_config_reloads_total 12\n" + AT % "1.79e+09"
+    assert (traefik_metrics.reloads(text), traefik_metrics.unchanged_since(text)) == (12.0, 1.79e09)
+    assert (traefik_metrics.reloads(""), traefik_metrics.unchanged_since("")) == (None, None)
+
+
+@given(
+    st.text() | st.sampled_from(["1e999", "1e+99", "NaN", "-1"]).map(lambda number: (AT + RELOADS) % (number, number))
+)
 def test_metrics_of_anything(text):
     traefik_metrics.checks(text)
+    traefik_metrics.tells_checks(text, "app@file", ["http://a"])
+    traefik_metrics.unchanged_since(text)
+    traefik_metrics.reloads(text)
     traefik_metrics.served(text, "app@file")
 
 
