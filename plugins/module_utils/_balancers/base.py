@@ -99,10 +99,6 @@ class Balancer(ABC):
         """
         return
 
-    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
-        """Words of this balancer's own about members that are still busy at the deadline; empty where there are none."""
-        return ""
-
     def cut(self, pool: str, names: list[str]) -> None:
         """End the requests that these members have under way."""
         raise self._cannot("end requests that are under way")

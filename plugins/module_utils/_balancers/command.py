@@ -64,6 +64,7 @@ class Command(Balancer):
                 finds_pools=bool(self._other_pools),
             ),
         )
+        self.watchable = not self.capabilities.survives_reload
         self.in_flight_source = f"the program `{_line(self._in_flight)}`" if self._in_flight else ""
         for option in ("read", "write"):
             if not options[option]:

@@ -77,6 +77,7 @@ class Envoy(Balancer):
                 capabilities, sticky_drain=False, weight_range=None, membership=False, fresh_health=False
             )
         super().__init__(name, self.files.path if self.files else self.api.endpoint, capabilities)
+        self.instance = self.api.endpoint
         self.in_flight_source = EACH
         self._parsed: dict[str, tuple[str, EdsFile]] = {}  # a file that has not changed is not parsed at every poll
         self._configs: dict[str, ClusterConfig] | None = None

@@ -70,9 +70,6 @@ class Named(Balancer):
     def settle(self, pool: str, names: list[str]) -> None:
         self.driver.settle(pool, [self._name(name) for name in names])
 
-    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
-        return self.driver.busy_sentence(pool, busy)  # its words are for who knows the members by our names
-
     def cut(self, pool: str, names: list[str]) -> None:
         self.driver.cut(pool, [self._name(name) for name in names])
 

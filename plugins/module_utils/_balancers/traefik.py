@@ -78,6 +78,7 @@ class Traefik(Balancer):
         if self.file is None:
             capabilities = replace(capabilities, membership=False)
         super().__init__(name, self.file.path if self.file else http.endpoint, capabilities)
+        self.instance = http.endpoint
         self._widest = capabilities
 
     def version(self) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -276,79 +274,6 @@ def test_two_hundred_members(make_command, apps):
     names = [f"n{number}" for number in range(0, 200, 2)]
     set_pool(rig.entry(), names, state="disabled", health="none")
     assert [m.name for m in rig.members().values() if m.state == "disabled"] == names
-
-
-class BigIp(BaseHTTPRequestHandler):
-    """A stand-in that answers as F5's documentation of iControl REST shows; no BIG-IP."""
-
-    saved = 0
-    members = {f"10.0.0.{n}:80": {"session": "monitor-enabled", "state": "up"} for n in (1, 2, 3)}
-
-    def _answer(self, status, answer):
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_GET(self):
-        base = "/mgmt/tm/ltm/pool"
-        if self.path == base:
-            return self._answer(200, {"items": [{"name": "shop", "fullPath": "/Common/shop"}]})
-        if not self.path.startswith(f"{base}/~Common~shop/members"):
-            return self._answer(404, {"code": 404, "message": "01020036:3: The requested Pool was not found."})
-        if self.path.endswith("/stats"):
-            connections = {"serverside.curConns": {"value": 2 if "10.0.0.2" in self.path else 0}}
-            return self._answer(200, {"entries": {"https://localhost/x": {"nestedStats": {"entries": connections}}}})
-        items = [
-            {"name": name, "fullPath": f"/Common/{name}", "address": name.split(":")[0], **state}
-            for name, state in self.members.items()
-        ]
-        return self._answer(200, {"items": items})
-
-    def do_POST(self):
-        assert json.loads(self.rfile.read(int(self.headers["Content-Length"]))) == {"command": "save"}
-        type(self).saved += 1
-        self._answer(200, {"kind": "tm:sys:config:savestate"})
-
-    def do_PATCH(self):
-        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        name = self.path.rpartition("~")[2]
-        enabled = change["session"] == "user-enabled"
-        self.members[name] = {
-            "session": "monitor-enabled" if enabled else "user-disabled",
-            "state": "user-down" if change["state"] == "user-down" else "up",
-        }
-        self._answer(200, {"name": name})
-
-    def log_message(self, *args):
-        pass
-
-
-def test_the_example_for_f5_against_what_its_documentation_shows(monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BigIp)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    words = {
-        name: [sys.executable, str(EXAMPLES / "f5.py"), "--url", url, name] for name in ("read", "write", "in_flight")
-    }
-    entry = {"provider": "command", **words, "can": ["sticky_drain", "health_readback"], "timeout": 20.0}
-    with pytest.raises(Unreachable, match="'F5_USER' is missing"):
-        read(entry, pool="/Common/shop")
-    monkeypatch.setenv("F5_USER", "admin")
-    monkeypatch.setenv("F5_PASSWORD", "secret")
-    balancer = open_balancer(entry)
-    for state in ("drained", "disabled", "enabled"):
-        members = balancer.apply("/Common/shop", [Change("10.0.0.1:80", state)])
-        assert [(m.name, m.state) for m in members][0] == ("10.0.0.1:80", state)
-    assert BigIp.saved == 3
-    assert [(m.health, m.in_flight) for m in members] == [("up", 0), ("up", 2), ("up", 0)]
-    with pytest.raises(InvalidInput, match="no pool '/Common/nope'. Its pools are: /Common/shop"):
-        balancer.members("/Common/nope")
-    with pytest.raises(Refused, match="has no member 10.9.9.9:80"):
-        balancer.apply("/Common/shop", [Change("10.9.9.9:80", "drained")])
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.parametrize("name", ["inhouse.py", "f5.py"])
