@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 from types import SimpleNamespace
 
@@ -378,3 +380,10 @@ def test_what_a_member_has_under_way_is_unknown_until_workers_know_that_its_chec
         answers(driver, [cluster({**host(failed_active_health_check=failed), "hostname": "m1"})], STATS, [window])
         assert driver.members("app")[0].in_flight == seen
     assert configured(**window).merge == 9 and configured().merge == 1
+
+
+def test_a_descriptor_that_is_closed_meanwhile_hides_no_other(monkeypatch):
+    names = os.listdir
+    monkeypatch.setattr(envoy_parent.os, "listdir", lambda path: ["1000000", *names(path)])
+    with socket.socket() as one:
+        assert str(os.fstat(one.fileno()).st_ino) in envoy_parent._inodes(os.getpid())
