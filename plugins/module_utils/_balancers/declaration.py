@@ -27,6 +27,7 @@ class Capabilities:
     :param counters: it counts the requests of each member, and those that failed.
     :param served: it counts what users got of a pool, each request once.
     :param uncounted: failures that its counters leave out, in words.
+    :param writes: this entry may write, not only read.
     :param finds_pools: it tells through which other pools requests reach the same servers.
     """
 
@@ -44,6 +45,7 @@ class Capabilities:
     counters: bool = False
     served: bool = False
     uncounted: str = ""
+    writes: bool = True
     finds_pools: bool = False
 
     def as_dict(self) -> dict[str, Any]:

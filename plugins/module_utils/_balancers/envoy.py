@@ -74,7 +74,7 @@ class Envoy(Balancer):
         self.files = _Files(options["file"]) if options["file"] else None
         if self.files is None:  # it is read alone
             capabilities = replace(
-                capabilities, sticky_drain=False, weight_range=None, membership=False, fresh_health=False
+                capabilities, writes=False, sticky_drain=False, weight_range=None, membership=False, fresh_health=False
             )
         super().__init__(name, self.files.path if self.files else self.api.endpoint, capabilities)
         self.instance = self.api.endpoint

@@ -76,7 +76,7 @@ class Traefik(Balancer):
         if not metrics:
             capabilities = replace(capabilities, fresh_health=False, served=False)
         if self.file is None:
-            capabilities = replace(capabilities, membership=False)
+            capabilities = replace(capabilities, writes=False, membership=False)
         super().__init__(name, self.file.path if self.file else http.endpoint, capabilities)
         self.instance = http.endpoint
         self._widest = capabilities

@@ -55,6 +55,11 @@ def unmet(where: str, provider: str, can: Mapping[str, Any], asks: Asks, prefix:
     """
     problems: list[str] = []
     who = f"{where}: provider {provider}"
+    if asks.writes and not can.get("writes", True):
+        return [
+            f"{who} can only be read as its entry has it. Give the `file` that is written, or let the members leave by themselves, with "
+            "`provider: health_endpoint` and this entry in `seen_by`."
+        ]
     if asks.writes and not can["clean_writes"] and not asks.accept_errors:
         problems.append(
             f"{who} breaks some of its clients' connections at every change, whatever is changed. Let the members leave by themselves, "

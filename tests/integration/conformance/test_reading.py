@@ -37,7 +37,10 @@ def test_a_pool_in_the_words_of_the_design(rig, apps):
             "name": name,
             "address": rig.address(name),
             "state": "enabled",
+            "own_state": "enabled",
+            "tier": 0,
             "weight": rig.weight,
+            "weight_by": "",
         }
         for name in apps
     ]

@@ -37,8 +37,8 @@ def test_each_balancer_has_its_own_view(pair, check):
     result = run(check)
     assert result["changed"] is False
     assert [(b["name"], b["provider"], b["version"], b["pool"], b["available"]) for b in result["balancers"]] == [
-        ("lb1", "fake", "1.0", "app", 4),
-        ("lb2", "fake", "1.0", "app", 3),
+        ("lb1", "fake", "99.0", "app", 4),
+        ("lb2", "fake", "99.0", "app", 3),
     ]
     assert result["states"]["lb1"]["m1"] == {"state": "enabled", "weight": 100}
     assert result["states"]["lb2"]["m1"] == {"state": "drained", "weight": 7}
