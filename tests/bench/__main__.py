@@ -4,7 +4,7 @@
 """Measures what a rolling deployment costs, ours and the usual one. scripts/bench starts it; see docs/performance.md.
 
 Sections: six, sixty (against the usual playbook, in the lab), fleet (10, 100 and 1,000 hosts), tuning (settings), probe
-(what the probe costs the clients). All by default.
+(what the probe costs the clients), queries (other pools, former workers, timing). All by default.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import figures
 import fleet
 import plots
 import probing
+import queries
 import tuning
 from places import CHECKOUT, OUT
 
@@ -28,7 +29,7 @@ from places import CHECKOUT, OUT
 def main() -> None:
     """Run sections, print and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sections = ("six", "sixty", "fleet", "tuning", "probe")
+    sections = ("six", "sixty", "fleet", "tuning", "probe", "queries")
     parser.add_argument("section", nargs="*", help=f"{', '.join(sections)} (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison (3)")
     parser.add_argument("--publish", action="store_true", help="draw the plots into docs/performance too")
@@ -51,6 +52,10 @@ def main() -> None:
             print("\nprobe", flush=True)
             told |= probing.measure(args.rounds)
             print("\n".join(probing.lines(told)), flush=True)
+        elif section == "queries":
+            print("\nqueries", flush=True)
+            told |= queries.measure(10 * args.rounds)
+            print("\n".join(queries.lines(told)), flush=True)
         else:
             print("\ntuning", flush=True)
             told["settings"] = tuning.measure()

@@ -54,6 +54,7 @@ class AwsTargetGroup(Balancer):
     """See the module's own text."""
 
     provider = "aws_target_group"
+    delays_leaving = True  # by the deregistration delay
     watchable = False  # AWS limits how often it is asked, and keeps what was written
     pace = Pace(first=1.0, longest=5.0)
     in_flight_source = (

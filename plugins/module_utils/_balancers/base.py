@@ -19,6 +19,8 @@ class Balancer(ABC):
 
     #: the word a user writes for `provider`
     provider: str
+    #: whether its `timing` may tell a delay for members that leave
+    delays_leaving = False
     #: whether a process that a task leaves behind may look at it every second, and write
     watchable = True
     #: how often it may be asked while something is waited for

@@ -40,6 +40,7 @@ class Command(Balancer):
     """See the module's own text."""
 
     provider = "command"
+    delays_leaving = True  # where its program tells one
     pace = Pace(first=0.1, longest=1.0)  # a look starts programs
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:

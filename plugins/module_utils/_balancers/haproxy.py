@@ -290,15 +290,15 @@ class HAProxy(Balancer):
         found = config.check_time(pool) if config else None
         return Timing(check=found[0], source=found[1]) if found else Timing()
 
-    def drains_first(self, pool: str) -> bool:
+    def drains_first(self, pool: str) -> bool | None:
         if self.on_marked_down != "auto":
             return bool(self.on_marked_down == "shutdown_sessions")
         config = self._config()
         if config is None:
-            return True
+            return None
         if pool not in self._known:
             self.members(pool)
-        return config.shuts_sessions(pool, self._known[pool].servers) is not False
+        return config.shuts_sessions(pool, self._known[pool].servers)
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, SERVERS)
@@ -459,7 +459,7 @@ class HAProxy(Balancer):
         """The commands for each change, by how the servers are at this moment."""
         if distrust or pool not in self._known or self._known[pool].has_agents:
             self.members(pool)
-        busy = self._busy(pool) if distrust and self.drains_first(pool) else set()
+        busy = self._busy(pool) if distrust and self.drains_first(pool) is not False else set()
         return self._known[pool].orders(pool, changes, busy, distrust)
 
     def cut(self, pool: str, names: list[str]) -> None:

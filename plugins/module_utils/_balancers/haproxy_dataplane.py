@@ -92,9 +92,9 @@ class HAProxyDataPlane(Balancer):
         found = self._config(pool).check_time(pool)
         return Timing(check=found[0], source=found[1]) if found else Timing()
 
-    def drains_first(self, pool: str) -> bool:
+    def drains_first(self, pool: str) -> bool | None:
         names = [server["name"] for server in self._servers(pool)]
-        return self._config(pool).shuts_sessions(pool, names) is not False
+        return self._config(pool).shuts_sessions(pool, names)
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         now = {member.name: member for member in self.members(pool)}

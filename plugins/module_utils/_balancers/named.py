@@ -25,7 +25,7 @@ class Named(Balancer):
         super().__init__(driver.name, driver.endpoint, driver.capabilities)
         self.driver = driver
         self.provider, self.pace, self.watchable = driver.provider, driver.pace, driver.watchable
-        self.instance = driver.instance
+        self.instance, self.delays_leaving = driver.instance, driver.delays_leaving
         self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
         self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
         if len(self._ours) < len(self._theirs):

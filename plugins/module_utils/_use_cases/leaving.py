@@ -27,7 +27,7 @@ def check_delay(place: Place, changes: Iterable[Change]) -> None:
     :raises InvalidInput: with both numbers, before anything is written.
     """
     out = [change for change in changes if change.state in (DRAINED, DISABLED)]
-    if not out or not place.balancer.capabilities.in_flight:
+    if not out or not place.balancer.delays_leaving or not place.balancer.capabilities.in_flight:
         return
     timing = place.balancer.timing(place.pool)
     if timing.leave is not None and timing.leave > place.params["drain_timeout"]:

@@ -40,10 +40,10 @@ def test_whether_members_are_drained_first(make_haproxy, more, options, first):
     assert driver(make_haproxy(more=more, wait=False), **options).drains_first(POOL) is first
 
 
-def test_who_is_not_in_the_configuration_is_drained_first(proxy):
-    assert driver(proxy, **unread(proxy)).drains_first(POOL)
+def test_of_a_server_that_is_not_in_the_configuration_it_is_not_known(proxy):
+    assert driver(proxy, **unread(proxy)).drains_first(POOL) is None
     proxy.driver().add(POOL, "m5", "127.0.0.1:1")
-    assert proxy.driver().drains_first(POOL)
+    assert proxy.driver().drains_first(POOL) is None
 
 
 def test_a_file_that_was_changed_and_not_loaded_is_not_believed(make_haproxy):
@@ -51,8 +51,8 @@ def test_a_file_that_was_changed_and_not_loaded_is_not_believed(make_haproxy):
     file = rig.directory / "haproxy.cfg"
     until("it has run for a while", lambda: rig.driver().running()[1] >= 2)
     file.write_text(file.read_text().replace(SHUTS["defaults"], ""))
-    assert rig.driver().drains_first(POOL) and rig.driver().timing(POOL).check is None
-    assert not driver(rig, config=[str(file)]).drains_first(POOL)  # named: the user vouches for it
+    assert rig.driver().drains_first(POOL) is None and rig.driver().timing(POOL).check is None
+    assert driver(rig, config=[str(file)]).drains_first(POOL) is False  # named: the user vouches for it
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -216,7 +216,7 @@ def test_members_whose_sessions_are_shut_are_drained_first(make_haproxy_dataplan
 
 def test_without_a_configuration_sessions_may_be_shut(plane):
     (plane.directory / "haproxy.cfg").unlink()
-    assert plane.balancer().drains_first(POOL) is True
+    assert plane.balancer().drains_first(POOL) is None
     assert plane.balancer().timing(POOL).check is None
 
 

@@ -725,6 +725,7 @@ def test_a_check_that_passes_and_is_not_through_is_waited_for(bring, lb):
 
 
 def test_a_drain_that_cannot_end_in_time_is_refused_with_both_numbers(bring, lb):
+    lb.delays_leaving = True
     lb.timing = lambda pool: Timing(leave=300.0, source="deregistration_delay.timeout_seconds")
     with pytest.raises(InvalidInput, match=r"busy for 300 s .*\(deregistration_delay.*`drain_timeout` is 60 s.*Nothing was touched"):
         bring(lb, ["m1"], state="disabled")
