@@ -26,7 +26,7 @@ from typing import Any, Iterable, Iterator
 from .._clock import Clock, Deadline
 from .._domain.counters import Counters, Served
 from .._domain.errors import DeployError, InvalidInput, Refused, Unreachable
-from .._domain.members import Change, Member
+from .._domain.members import ENABLED, Change, Member
 from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
@@ -215,6 +215,7 @@ class HAProxy(Balancer):
         # Whether it has been written, or tried to be; and whether a failure of that is known to who called.
         self._kept = self._told = False
         self.api = RuntimeApi(path, address, options["timeout"])
+        self._untracked: set[str] = set()  # pools whose servers no server of another backend tracks
         self.workers = self._workers(options)
         self.on_marked_down = options["on_marked_down"]
         self.configuration = Configuration(options["config"], not address or _is_loopback(address))
@@ -264,7 +265,7 @@ class HAProxy(Balancer):
             ]
         except (KeyError, ValueError):
             raise self._unfitting(pool) from None
-        members = self.workers.counted(pool, members)
+        members = self.workers.counted(pool, self._with_trackers(pool, members))
         self.in_flight_source = self.workers.source
         if not self.workers.adds_servers:
             self.capabilities = replace(self.capabilities, membership=False)
@@ -394,15 +395,41 @@ class HAProxy(Balancer):
         algorithm = stats.pop("", {}).get("algo", "")
         return states, stats, algorithm
 
+    def _with_trackers(self, pool: str, members: list[Member]) -> list[Member]:
+        """Members that are out, with the requests that reach them through servers that track them: those are counted there alone."""
+        if pool in self._untracked or all(member.own == ENABLED for member in members):
+            return members
+        sessions, tracked = self._sessions(pool, elsewhere=True)
+        if not tracked:
+            self._untracked.add(pool)
+        return [
+            replace(member, in_flight=member.in_flight + sessions[member.name])
+            if member.own != ENABLED and member.in_flight is not None and sessions.get(member.name)
+            else member
+            for member in members
+        ]
+
     def _busy(self, pool: str) -> set[str]:
         """The servers that have sessions at this moment, or are tracked by one that has."""
+        sessions, _tracked = self._sessions(pool)
+        return {name for name, count in sessions.items() if count}
+
+    def _sessions(self, pool: str, elsewhere: bool = False) -> tuple[dict[str, int], bool]:
+        """The sessions of each server, and whether servers of other backends track any of them.
+
+        :param elsewhere: whether only the sessions of those other servers are counted.
+        """
         servers, sessions = [], []
         for row in self._all_stats():
             servers.append(Listed(row["pxname"], row["svname"], None, row.get("tracked", "")))
-            if row.get("scur") not in ("", "0"):
-                sessions.append((row["pxname"], row["svname"]))
+            if row.get("scur") not in (None, "", "0") and not (elsewhere and row["pxname"] == pool):
+                sessions.append(((row["pxname"], row["svname"]), int(row["scur"])))
         with_ours = going_with(pool, servers)
-        return {name for place in sessions for name in with_ours[place]}
+        counts: dict[str, int] = {}
+        for place, count in sessions:
+            for name in with_ours[place]:
+                counts[name] = counts.get(name, 0) + count
+        return counts, any(names for (theirs, _name), names in with_ours.items() if theirs != pool)
 
     def _unfitting(self, pool: str) -> Unreachable:
         return Unreachable(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import Refused, TimedOut
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.members import Change
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clients import Aside, bound_to
@@ -185,3 +185,15 @@ def test_a_backend_that_is_disabled_is_said_to_be(make_haproxy):
     rig = make_haproxy(more={"extra": "backend off\n    disabled\n    server o1 127.0.0.1:1\n"})
     with pytest.raises(Refused, match=r"pool 'off'.*the word `disabled` in its section"):
         rig.driver().members("off")
+
+
+def test_requests_through_a_server_that_tracks_a_member_are_in_flight_too(make_haproxy, apps):
+    rig = make_haproxy(other={"m1": apps["m1"].port}, more={"other_options": f"track {POOL}/{{name}}"})
+    client = bound_to(rig.other_port, "m1")
+    held = Aside(lambda: client.get("/hold"))
+    until("the request is under way", lambda: apps["m1"].holding == 1)
+    with pytest.raises(TimedOut, match=r"still requests in flight \(m1: 1\).*as they were before"):
+        set_pool(rig.entry(), ["m1"], state="disabled", drain_timeout=1)
+    apps["m1"].gate.set()
+    assert held.ended().result == "m1"
+    set_pool(rig.entry(), ["m1"], state="disabled", drain_timeout=20)
