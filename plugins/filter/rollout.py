@@ -135,7 +135,8 @@ def rollout_plan(
     for host in hosts:
         variables = hostvars[host]
         domain = str(variables.get("rollout_domain") or "")
-        targets.append({"host": host, "member": _member(variables, host), "domain": domain})
+        address = str(variables.get("ansible_host") or "")
+        targets.append({"host": host, "member": _member(variables, host), "domain": domain, "address": address})
     return plan.rollout_plan(targets, balancers, rollout_seen(hosts, hostvars), before, options)
 
 

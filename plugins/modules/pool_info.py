@@ -116,6 +116,7 @@ balancers:
         - All members. C(state) is V(enabled), V(drained) or V(disabled), and C(health) is V(up), V(down), V(starting) or V(unknown).
         - C(own_state) is what was written to the member itself. C(state) may be inherited, from a tracked server or name resolution.
         - C(tier) 0 is served first. A member of a higher tier gets traffic only while no lower one has an available member.
+        - C(slot) is there for a slot of a C(server-template), with the name that it gets an address of. No host is bound to it.
         - C(weight_by) is V(agent) where the balancer's agent check sets the weight, else empty.
         - C(checked) tells whether the balancer checks the member's health, C(last_check) what it last saw.
         - C(counters), with O(counters=true), has C(requests), the attempts made at the member, C(errors), those that it failed, and

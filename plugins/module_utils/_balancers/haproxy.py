@@ -34,7 +34,7 @@ from .declaration import Capabilities
 from .haproxy_config import HASHING, Config
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 from .haproxy_files import Configuration, Running
-from .haproxy_member import STAT_COLUMNS, as_member, tiers
+from .haproxy_member import STAT_COLUMNS, as_member, shared_names, tiers
 from .haproxy_memory import Memory
 from .haproxy_pools import Listed, comparable, going_with, others
 from .haproxy_processes import user
@@ -259,8 +259,16 @@ class HAProxy(Balancer):
             unix = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
             memory = self._known.setdefault(pool, Memory())
             memory.note(states, stats)
+            templates = shared_names(states)
             members = [
-                as_member(row, stats[name], tier[name], unix.get((pool, name), ""), memory.servers[name].weight_by)
+                as_member(
+                    row,
+                    stats[name],
+                    tier[name],
+                    unix.get((pool, name), ""),
+                    memory.servers[name].weight_by,
+                    row.get("srv_fqdn") in templates,
+                )
                 for name, row in ((row["srv_name"], row) for row in states)
             ]
         except (KeyError, ValueError):

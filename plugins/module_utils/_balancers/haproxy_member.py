@@ -8,7 +8,8 @@ https://docs.haproxy.org/2.8/management.html#9.1 and #9.3 (``show servers state`
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Tuple
+from collections import Counter
+from typing import Iterable, Mapping, Set, Tuple
 
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Member
 
@@ -34,12 +35,13 @@ AGENT = "agent"
 
 
 def as_member(
-    state: Mapping[str, str], stat: Mapping[str, str], tier: int = 0, unix: str = "", weight_by: str = ""
+    state: Mapping[str, str], stat: Mapping[str, str], tier: int = 0, unix: str = "", weight_by: str = "", slot: bool = False
 ) -> Member:
     """The member that two rows are about.
 
     :param unix: the address of a server at a unix socket, where it is known.
     :param weight_by: who changes its weight, beside us.
+    :param slot: whether it is a slot of a `server-template`.
     :raises KeyError: for a column that is missing.
     :raises ValueError: for a number that is none.
     """
@@ -63,7 +65,14 @@ def as_member(
         check_progress=_progress(stat) if health == DOWN else None,
         tier=tier,
         requests=int(stat["stot"]) if stat.get("stot") else None,
+        slot=state.get("srv_fqdn", "") if slot else "",
     )
+
+
+def shared_names(states: Iterable[Mapping[str, str]]) -> Set[str]:
+    """The host names that several servers of a backend have: those of a `server-template`, each of which gets any of the addresses."""
+    seen = Counter(row.get("srv_fqdn", "-") for row in states)
+    return {name for name, count in seen.items() if count > 1 and name != "-"}
 
 
 def own_state(admin: int) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any, Collection, Iterable, Mapping, Sequence
 
 from .sentences import listed
@@ -17,13 +18,37 @@ def balancer_problems(balancers: Balancers, members: Iterable[str], options: Map
 
     :param balancers: as `pool_info` returned them, with `details`.
     :param members: names of the members that the rollout takes out.
-    :param options: ``accepted_pools``, ``drain_timeout``, ``health``, ``health_timeout``.
+    :param options: ``accepted_pools``, ``drain_timeout``, ``health``, ``health_timeout``, and ``addresses``, of the members' hosts by
+        member, as far as they are known.
     """
     leaving = {*members}
     problems = _unnamed_pools(balancers, leaving, options.get("accepted_pools") or [])
     for balancer in balancers:
-        problems += _too_short(balancer, options)
+        problems += _too_short(balancer, options) + _other_hosts(balancer, leaving, options.get("addresses") or {})
     return problems
+
+
+def _other_hosts(balancer: Mapping[str, Any], leaving: Collection[str], addresses: Mapping[str, str]) -> list[str]:
+    """A slot of a `server-template` gets any address of its name: another host may be meant by it than the one of that name."""
+    wrong = [
+        f"{member['name']} is at {member['address']} and its host at {addresses[member['name']]}"
+        for member in balancer["members"]
+        if member.get("slot") and member["name"] in leaving and _is_other(member["address"], addresses.get(member["name"], ""))
+    ]
+    if not wrong:
+        return []
+    return [
+        f"Balancer {balancer['name']}, pool {balancer['pool']}: slots of a server-template are bound to no host, and these have another "
+        f"host's address now: {'; '.join(wrong)}. Set rollout_member of each host to the slot that has its address, or write a "
+        "`server` line for each host."
+    ]
+
+
+def _is_other(address: str, host: str) -> bool:
+    try:
+        return ip_address(address.rpartition(":")[0].strip("[]")) != ip_address(host)
+    except ValueError:  # no address, or a name
+        return address == "-"
 
 
 def pools_by_endpoint(balancers: Balancers) -> dict[str, set[str]]:
@@ -100,9 +125,11 @@ def plan_lines(name: str, groups: Sequence[Sequence[str]], balancers: Balancers,
     """
     lines = [f"{name}: {'; '.join(listed([*group]) for group in groups) or 'nothing to deploy'}."]
     for balancer in balancers:
+        slots = [f"{m['name']} ({m['slot']}, now {m['address']})" for m in balancer["members"] if m.get("slot")]
         lines.append(
             f"Balancer {balancer['name']} ({balancer['provider']} {balancer.get('version', 'unknown')}), pool {balancer['pool']}: "
             f"{_by_tier(balancer)}. In flight: {_source(balancer, options)}. Longest wait: {_longest(balancer, options)}."
+            + (f" Slots of a server-template, bound to no host: {listed(slots)}." if slots else "")
         )
     return lines
 

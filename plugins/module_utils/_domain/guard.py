@@ -59,8 +59,8 @@ def carrying(members: Iterable[Member]) -> int:
 
 
 def of_tier(members: Iterable[Member], tier: int) -> list[Member]:
-    """Return the members of one tier."""
-    return [member for member in members if member.tier == tier]
+    """Return the members of one tier, without slots that have no server."""
+    return [member for member in members if member.tier == tier and not member.vacant]
 
 
 def available(members: Iterable[Member], tier: int | None = None) -> int:

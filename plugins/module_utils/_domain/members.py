@@ -35,6 +35,8 @@ class Member:
         balancer does not tell.
     :param weight_by: writer of the weight, where that is the balancer itself: ``agent``.  Such a weight is neither compared nor written
         unless a task asks for it.
+    :param slot: name that resolves to the addresses of several members, where this one is given any of them (`server-template`): no host
+        is bound to such a member.
     :param requests: requests or sessions that the member has been given since its balancer started; None where it does not count.
     """
 
@@ -52,6 +54,12 @@ class Member:
     check_progress: Tuple[int, int] | None = None
     weight_by: str = ""
     requests: int | None = None
+    slot: str = ""
+
+    @property
+    def vacant(self) -> bool:
+        """Whether it is a slot without a server."""
+        return bool(self.slot) and self.address == "-"
 
     @property
     def own(self) -> str:
@@ -75,6 +83,7 @@ class Member:
 
     def as_dict(self) -> dict[str, Any]:
         """The member as a task's result shows it."""
+        slot = {"slot": self.slot} if self.slot else {}
         return {
             "name": self.name,
             "address": self.address,
@@ -87,6 +96,7 @@ class Member:
             "in_flight": self.in_flight,
             "checked": self.checked,
             "last_check": self.last_check,
+            **slot,
         }
 
     def describe(self) -> str:

@@ -30,7 +30,7 @@ def rollout_plan(
 ) -> dict[str, Any]:
     """Which hosts get the release, in which batches, and what they were before.
 
-    :param targets: hosts of the rollout: ``host``, ``member``, ``domain``.
+    :param targets: hosts of the rollout: ``host``, ``member``, ``domain``, ``address`` (as far as the inventory has it).
     :param balancers: what `pool_info` returned.
     :param health: what `health_check` returned for the hosts: ``name``, ``healthy``, ``version``, ``seen``.
     :param known_before: `before` of an unfinished rollout, else empty.
@@ -55,7 +55,9 @@ def rollout_plan(
     left_alone = [target["host"] for target in targets if target["host"] in done]
     working = [target for target in targets if target["host"] not in done]
     problems = _problems(targets, working, balancers, options)
-    problems += balancer_problems(balancers, [target["member"] for target in working], options) if working else []
+    addresses = {target["member"]: target.get("address", "") for target in targets}
+    leaving = [target["member"] for target in working]
+    problems += balancer_problems(balancers, leaving, {**options, "addresses": addresses}) if working else []
     problems += _no_way_back(working, health, before, options) + _nobody_healthy(targets, seen, health, options)
     hosts: list[str] = []
     sizes: list[int] = []

@@ -110,6 +110,7 @@ def test_a_slot_whose_name_has_no_address_can_be_taken_out(make_haproxy):
     )
     slots = {member.name: member for member in rig.driver().members("slots")}
     assert (slots["s1"].state, slots["s1"].own, slots["s1"].address) == ("disabled", "enabled", "-")
+    assert slots["s1"].vacant and slots["s1"].slot == "nowhere.example"
     rig.driver().apply("slots", [Change("s1", "disabled")])
     assert (admin(rig, "s1", "slots"), admin(rig, "s2", "slots")) == (0x21, 0x20)
 

@@ -58,6 +58,17 @@ def test_waits_that_are_too_short_are_refused_with_the_numbers(timing, said):
     assert problems(balancer(timing=timing), drain_timeout=301, health_timeout=91) == []
 
 
+def test_a_slot_that_has_another_hosts_address_is_refused():
+    slot = {"name": "s1", "address": "192.0.2.7:80", "slot": "app.example"}
+    template = balancer(members=[slot, {"name": "s2", "address": "-", "slot": "app.example"}])
+    (said,) = problems(template, members=["s1"], addresses={"s1": "192.0.2.8"})
+    assert "s1 is at 192.0.2.7:80 and its host at 192.0.2.8" in said
+    assert problems(template, members=["s1"], addresses={"s1": "192.0.2.7"}) == []
+    assert problems(template, members=["s1"], addresses={"s1": "app1.example"}) == []
+    assert "s2 is at -" in problems(template, members=["s2"], addresses={"s2": "192.0.2.8"})[0]
+    assert "bound to no host: s1 (app.example, now 192.0.2.7:80)" in plan_lines("Rollout", [], [template], OPTIONS)[1]
+
+
 def test_the_plan_shows_tiers_the_source_of_the_count_and_the_longest_wait():
     timing = {"leave": None, "check": 4.0, "source": "inter 2s, rise 2"}
     shown = plan_lines("Rollout", [["app1"], ["app2"]], [balancer(timing=timing, in_flight_source="show stat")], OPTIONS)

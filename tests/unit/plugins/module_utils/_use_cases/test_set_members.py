@@ -743,3 +743,9 @@ def test_the_guard_does_not_count_standby_members(bring, lb):
     assert bring(lb, ["m2"], state="disabled")["changed"]
     with pytest.raises(Refused):
         bring(lb, ["m3"], state="disabled")
+
+
+def test_slots_without_a_server_do_not_count(bring, lb):
+    for name in ("m3", "m4"):
+        lb.set(name, state="disabled", own_state="enabled", slot="app.example", address="-", health="unknown")
+    assert bring(lb, ["m1"], state="disabled", min_available="50%")["balancers"][0]["available"] == 1
