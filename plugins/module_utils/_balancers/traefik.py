@@ -389,12 +389,14 @@ class Traefik(Balancer):
         """Whether the metrics tell when a check has passed: seen by the servers that are in traffic and checked now."""
         urls = [server.url for server in servers if server.state == ENABLED]
         tells = tells_checks(page.text, own, urls)
-        if tells is not None or not urls:
-            return tells is not False
-        # None of them has been checked since Traefik began with this configuration, or these metrics never tell.
+        if tells is not None:
+            return tells
+        # None of them has been checked since Traefik began with this configuration, or these metrics never tell, or none is in traffic.
         version = self.api.version().split(".")
         if all(part.isdecimal() for part in version[:2]) and tuple(map(int, version[:2])) < NAMES_SERVICES:
             return False
+        if not urls:
+            return True
         since = unchanged_since(page.text)
         # Servers are checked one after the other.
         longest = timing.check and timing.check * (1 + len(urls))

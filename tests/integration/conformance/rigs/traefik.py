@@ -36,7 +36,7 @@ def rigs() -> dict[str, Maker]:
     for label, path in found("traefik").items():
         # Before 3.2 the metrics do not name the service, so that they prove no check.
         proves = tuple(map(int, label.split("."))) >= (3, 2)
-        makers[f"traefik-{label}"] = Maker(partial(TraefikRig, path), replace(can, fresh_health=proves))
+        makers[f"traefik-{label}"] = Maker(partial(TraefikRig, path, proves=proves), replace(can, fresh_health=proves))
         makers[f"traefik-{label}-unmetered"] = Maker(
             partial(TraefikRig, path, metered=False), replace(can, fresh_health=False, served=False)
         )
@@ -47,6 +47,7 @@ class TraefikRig(Rig):
     """Traefik with the pool in one file of its folder and the router in another.
 
     :param metered: whether it has metrics.
+    :param proves: whether these, where it has them, name the service of a server.
     :param service: more settings of the pool.
     :param beside: more services of the file.
     :param extra: more settings of its own, as sections.
@@ -62,6 +63,7 @@ class TraefikRig(Rig):
         directory: Path,
         settings: Settings,
         metered: bool = True,
+        proves: bool = True,
         service: dict[str, Any] | None = None,
         beside: dict[str, Any] | None = None,
         extra: dict[str, Any] | None = None,
@@ -69,7 +71,7 @@ class TraefikRig(Rig):
         routing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(directory, settings)
-        self.binary, self.metered, self.service = binary, metered, service or {}
+        self.binary, self.metered, self.proves, self.service = binary, metered, proves, service or {}
         self.beside, self.extra, self.routing = beside or {}, extra or {}, routing or {}
         self.providers = providers or {}
         self.folder = directory / "conf" / "dynamic"
@@ -180,7 +182,7 @@ class TraefikRig(Rig):
         return 1
 
     def check_passed(self, member: Member) -> bool:
-        return member.last_check == ("server_up 1" if self.metered else "serverStatus UP")
+        return member.last_check == ("server_up 1" if self.metered and self.proves else "serverStatus UP")
 
     def check_failed(self, member: Member) -> bool:
         return member.last_check in ("server_up 0", "serverStatus DOWN")
