@@ -42,7 +42,7 @@ QUICK = {
     "rollout_health_passes": 2,
     "rollout_health_deadline": 30,
     "traffic_health_timeout": 30,
-    "rollout_accepted_pools": ["cart"],  # the second service's, over the same servers
+    "rollout_accepted_pools": ["shop", "cart"],  # each is the other service's, over the same servers
 }
 
 # For the tests in which a batch before or after another one matters.

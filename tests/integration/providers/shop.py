@@ -87,10 +87,13 @@ class Shop:
         return said
 
     @contextmanager
-    def under_load(self, name):
-        """Mixed clients while the block runs; yields a dictionary that is their report when it has ended."""
+    def under_load(self, name, clients=""):
+        """Mixed clients while the block runs; yields a dictionary that is their report when it has ended.
+
+        :param clients: of which kinds, as the load's option takes them.
+        """
         report, began = {}, time.time()
-        self.fleet.start_load(name, REQUESTS, LONGEST, RATE)
+        self.fleet.start_load(name, REQUESTS, LONGEST, RATE, clients)
         try:
             fleet.until(self.fleet.load_files[0]["samples"].exists, "the load does not begin")
             yield report
