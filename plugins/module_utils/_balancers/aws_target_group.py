@@ -129,14 +129,14 @@ class AwsTargetGroup(Balancer):
 
     def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
         group = self._group(pool)
-        delay, names = self._delay(group), ", ".join(sorted(busy))
+        delay = self._delay(group)
         left = self._left.get(group.arn)
         passed = "" if left is None else f" ({Clock().now() - left:.0f} s so far)"
         whole = (
             "the target group's deregistration delay" if delay is None else f"the deregistration delay of {delay:g} s"
         )
         return (
-            f"AWS still shows {names} as draining, as it does until {whole} has passed{passed}, also when nothing is in flight. "
+            f"AWS still shows these members as draining, as it does until {whole} has passed{passed}, also when nothing is in flight. "
             f"Allow more than that with `drain_timeout`, or set `{DELAY}` of the target group to the time that the longest request needs."
         )
 

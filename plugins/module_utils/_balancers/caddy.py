@@ -102,7 +102,8 @@ class Caddy(Balancer):
                 UNKNOWN,
                 busy.get(upstream.name),
                 checked=False,
-                tier=place if handler.in_order else 0,
+                # The first that is available gets everything, so that weights give no shares across places.
+                locality=f"place {place + 1}" if handler.in_order else "",
             )
             for place, upstream in enumerate(handler.upstreams)
         ]

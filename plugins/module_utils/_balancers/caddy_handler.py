@@ -60,7 +60,7 @@ class Handler:
             raise Unfit("it has dynamic upstreams, which Caddy looks up itself")
         policy = _weighing(described)
         self.weighs = policy is not None
-        # The first upstream that is available gets everything: each place is a tier.
+        # The first upstream that is available gets everything: a place in the list decides.
         self.in_order = (_spreading(described) or {}).get("policy") == "first"
         weights = [int(weight) for weight in (policy or {}).get("weights") or []]
         upstreams = described.get("upstreams") or []

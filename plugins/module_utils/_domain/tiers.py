@@ -45,14 +45,15 @@ def check_deliverable(where: str, groups: Sequence[Group], members: Sequence[Mem
     """Refuse shares that a balancer cannot give by the weights of members.
 
     :param where: pool and balancer, for the message.
-    :param groups: with all their members.
+    :param groups: with all their members.  One group that gets everything may have members of any tier.
     :raises InvalidInput: members of several tiers or localities are to share the traffic, or a tier that is served first would
         stay in traffic beside them.
     """
     tier = split_tier(groups, members)
     known = {member.name: member for member in members}
     named = {name for group in groups for name in group.members or ()}
-    getting = [known[name] for group in groups if group.share > 0 for name in group.members or ()]
+    sharing = [group for group in groups if group.share > 0]
+    getting = [known[name] for group in sharing for name in group.members or ()] if len(sharing) > 1 else []
     later = [member.name for member in getting if member.tier > tier]
     if later:
         raise InvalidInput(
@@ -70,6 +71,6 @@ def check_deliverable(where: str, groups: Sequence[Group], members: Sequence[Mem
     if len(localities) > 1:
         raise InvalidInput(
             f"{where}: the members are in the localities {', '.join(name or 'none' for name in localities)}, and this balancer spreads the "
-            "traffic over localities by weights of their own, so weights of members give no shares across them. Split within one locality, "
-            "or turn locality weights off. Nothing was touched."
+            "traffic over these by its own rules (locality weights, a policy `first`), so weights of members give no shares across them. "
+            "Split within one locality, or change that in the balancer's configuration. Nothing was touched."
         )

@@ -36,6 +36,8 @@ def run(params: dict[str, Any], check_mode: bool, clock: Clock) -> dict[str, Any
         if refused:
             raise InvalidInput(f"Balancer {name}: {refused} Nothing was touched.")
         seen = balancer.members(pool)
+        if version == "unknown":  # some tell it along with their members
+            version = balancer.version()
         members = [member.as_dict() for member in seen]
         told: dict[str, Any] = {}
         if params["counters"]:

@@ -57,7 +57,9 @@ def _too_late(place: Place, late: list[Member], seconds: float) -> str:
     more = "allow more time with `health_timeout` (`traffic_health_timeout` in the roles)"
     held = [member for member in late if member.state != member.own and member.own != DISABLED]
     if held:
-        found = "; ".join(f"{m.name} is {m.state} and its own state is {m.own}" for m in held)
+        found = "; ".join(
+            f"{m.name} is {m.state}{f' ({m.last_check})' if m.last_check else ''} and its own state is {m.own}" for m in held
+        )
         return (
             f"{began} something else holds members out of traffic: {found}. That is a tracked server, name resolution, an agent, or the "
             f"balancer's configuration. Bring that back first; {more}."

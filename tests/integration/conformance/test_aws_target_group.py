@@ -143,6 +143,8 @@ def machines(group):
     ids = sorted(instance["InstanceId"] for instance in made)
     arn = client.create_target_group(Name="vm", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance")
     group.arn = arn["TargetGroups"][0]["TargetGroupArn"]
+    delay = [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
+    client.modify_target_group_attributes(TargetGroupArn=group.arn, Attributes=delay)
     balancer = client.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
     forward = [{"Type": "forward", "TargetGroupArn": group.arn}]
     client.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=90, DefaultActions=forward)
@@ -215,14 +217,20 @@ def test_target_groups_that_are_not_alike_are_not_other_pools(group):
 def test_what_the_target_group_itself_says_of_time(group):
     client = group.client("elbv2", **group.keys["may all"])
     timing = group.balancer().timing(POOL)
-    assert (timing.leave, timing.check) == (300, 30 * 5 + 5)
-    assert timing.source == "deregistration delay 300 s; a check every 30 s, 5 in a row"
+    assert (timing.leave, timing.check) == (30, 30 * 5 + 5)
+    assert timing.source == "deregistration delay 30 s; a check every 30 s, 5 in a row"
     delay = [{"Key": "deregistration_delay.timeout_seconds", "Value": "20"}]
     client.modify_target_group_attributes(TargetGroupArn=group.arn, Attributes=delay)
     assert group.balancer().timing(POOL).leave == 20
     allow(group, "elasticloadbalancing:DescribeTargetGroups")
     timing = open_balancer(group.read_only_entry()).timing(POOL)
     assert timing.leave is None and "DescribeTargetGroupAttributes is not allowed" in timing.source
+
+
+def test_a_delay_that_is_longer_than_the_drain_may_take_is_refused(group):
+    with pytest.raises(InvalidInput, match=r"busy for 30 s .*deregistration delay 30 s.*`drain_timeout` is 20 s.*Nothing was touched"):
+        set_pool(group.entry(), ["m1"], state="disabled", drain_timeout=20)
+    assert group.members()["m1"].state == "enabled"
 
 
 def test_connections_outlast_the_deregistration_delay(group):
@@ -306,10 +314,11 @@ class Elb:
     :param drains: looks for which a target that leaves is draining.
     :param checks: looks for which a target that comes back is initial.
     :param becomes: what it is then.
+    :param delay: seconds of the deregistration delay that it tells.
     """
 
-    def __init__(self, drains=3, checks=3, becomes="healthy"):
-        self.drains, self.checks, self.becomes = drains, checks, becomes
+    def __init__(self, drains=3, checks=3, becomes="healthy", delay=0):
+        self.drains, self.checks, self.becomes, self.delay = drains, checks, becomes, delay
         self.calls = []
         self.throttled = {}  # answers that are Throttling, by call
         self.targets = {"10.0.0.1": [{"State": "healthy"}], "10.0.0.2": [{"State": "healthy"}]}
@@ -334,7 +343,7 @@ class Elb:
         return {"TargetGroups": [{"TargetGroupArn": "arn:x", "Port": 80, "TargetType": "ip"}]}
 
     def describe_target_group_attributes(self, **_by):
-        return {"Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "300"}]}
+        return {"Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": str(self.delay)}]}
 
     def describe_tags(self, **_by):
         return {"TagDescriptions": [{"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}]}
@@ -505,9 +514,9 @@ def test_throttling_is_borne_at_a_write_as_at_a_read(aws, monkeypatch, call):
 
 
 def test_a_drain_that_outlasts_the_deadline_is_told_in_the_words_of_aws(aws):
-    aws(drains=10**6)
+    aws(drains=10**6, delay=300)
     balancer = open_balancer({**ENTRY, "names": {"m1": "10.0.0.1"}})
     balancer.apply("app", [Change("m1", "disabled")])
     said = balancer.busy_sentence("app", {"m1": None})
-    assert "still shows m1 as draining" in said and "deregistration delay of 300 s has passed (0 s so far)" in said
+    assert "still shows these members as draining" in said and "deregistration delay of 300 s has passed (0 s so far)" in said
     assert "`drain_timeout`" in said and "None" not in said

@@ -26,6 +26,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs
     POOL,
     read,
     set_pool,
+    split_pool,
     until,
 )
 
@@ -510,17 +511,13 @@ def test_handlers_over_the_same_servers_are_found_wherever_they_are(make_caddy, 
     }
 
 
-def test_with_the_policy_first_each_place_is_a_tier(make_caddy):
+def test_with_the_policy_first_places_decide_and_no_shares_can_be_given(make_caddy):
     rig = make_caddy(more={"policy": {"policy": "first"}})
-    assert [member.tier for member in rig.members().values()] == [0, 1, 2, 3]
+    assert [member.locality for member in rig.members().values()] == ["place 1", "place 2", "place 3", "place 4"]
     assert {Bound(rig.port).get() for each in range(8)} == {"m1"}
+    with pytest.raises(InvalidInput, match=r"localities place 1, place 2.*weights of members give no shares.*Nothing was touched"):
+        split_pool(rig.entry(), groups={"canary": {"members": ["m1"], "share": 25}, "rest": {"share": 75}})
     set_pool(rig.entry(), ["m1"], state="disabled")
-    assert [(member.state, member.tier) for member in rig.members().values()] == [
-        ("disabled", 0),
-        ("enabled", 1),
-        ("enabled", 2),
-        ("enabled", 3),
-    ]
     assert {Bound(rig.port).get() for each in range(8)} == {"m2"}
 
 

@@ -78,7 +78,8 @@ def test_what_is_not_claimed_is_not_looked_at(tmp_path):
     words = prints(tmp_path, {"members": [{**M1, **more}]})
     (member,) = read(entry(tmp_path, read=words))["balancers"][0]["members"]
     assert member == {
-        **M1, "weight": 1, "health": "unknown", "in_flight": None, "checked": False, "last_check": "",
+        **M1, "own_state": "enabled", "tier": 0, "weight": 1, "weight_by": "", "health": "unknown", "in_flight": None, "checked": False,
+        "last_check": "",
     }  # fmt: skip
 
 

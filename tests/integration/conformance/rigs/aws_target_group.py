@@ -133,6 +133,9 @@ class AwsTargetGroupRig(Rig):
         balancers = self.client("elbv2")
         group = balancers.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip")
         arn: str = group["TargetGroups"][0]["TargetGroupArn"]
+        # Less than the 300 s that AWS begins with, which no drain of the tests waits for.
+        delay = [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
+        balancers.modify_target_group_attributes(TargetGroupArn=arn, Attributes=delay)
         # A target group that no load balancer uses has no healthy targets.
         forward = [{"Type": "forward", "TargetGroupArn": arn}]
         balancers.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=port, DefaultActions=forward)
