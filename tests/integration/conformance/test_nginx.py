@@ -321,7 +321,7 @@ def test_the_pool_may_stand_in_nginx_s_own_file(make_nginx, apps):
         }
     )
     entry = {**rig.entry(file=str(rig.directory / "nginx.conf")), "names": None}
-    set_pool(entry, [f"127.0.0.1:{app}"], pool="shop", state="disabled", min_available=1)
+    set_pool(entry, [f"127.0.0.1:{app}"], pool="shop", state="disabled", min_available=0)
     assert "backup; }" in (rig.directory / "nginx.conf").read_text(encoding="utf-8")
     states = [(m["state"], m["weight"]) for m in read(entry, pool="shop")["balancers"][0]["members"]]
     assert states == [("disabled", 1), ("enabled", 1)]
