@@ -45,22 +45,22 @@ class Front:
         path = "/ready" if provider == "caddy" else "/health"
         self._pools = [base.POOL, base.OTHER_POOL][:pools]
         settings = base.Settings(members=ports, interval=0.3, path=path, other=ports if pools > 1 else {})
-        self._rig = maker.make(directory, settings)
-        self.client_ports: list[int] = [self._rig.port, *([self._rig.other_port] if pools > 1 else [])]
+        self.rig = maker.make(directory, settings)
+        self.client_ports: list[int] = [self.rig.port, *([self.rig.other_port] if pools > 1 else [])]
 
     def start(self) -> None:
         """Start it; returns once it answers."""
-        self._rig.start()
+        self.rig.start()
 
     def stop(self) -> None:
         """End it for good."""
-        self._rig.close()
+        self.rig.close()
 
     def variables(self) -> dict[str, Any]:
         """What a user of this balancer writes: the balancer, its pool, and what is accepted of it."""
         if self.provider == "caddy":
             return self._by_switches()
-        entry = {"name": self.title, **self._rig.entry()}
+        entry = {"name": self.title, **self.rig.entry()}
         capabilities = importlib.import_module(REGISTRY).open_balancer({"timeout": 5.0, **entry}).capabilities
         accepted: dict[str, Any] = {}
         for name, variables in ACCEPTED.items():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import signal
 import socket
@@ -162,3 +163,37 @@ def test_downloads_of_former_workers_end_before_their_host_is_touched(make_shop)
         sizes = {task.result() for task in [*first, *second]}
     assert len(sizes) == 1 and "in traffic as before" in said
     assert set(shop.fleet.versions().values()) == {"2.0"}
+
+
+@pytest.mark.timeout(400)
+def test_caddy_is_reloaded_by_someone_else_while_a_batch_is_out(tmp_path):
+    """Its configuration knows nothing of what came by the API, so that the members would be back while they are deployed to."""
+    shop = Shop(tmp_path, "caddy")
+    try:
+        entry = shop.fleet.front.rig.entry()
+        shop.variables = {"rollout_balancers": [{"name": "caddy", **entry}], "rollout_pools": ["app"]}
+        shop.variables.update(traffic_accept_errors=True, traffic_health="none")
+        shop.good(str(DEMO / "first.yml"))
+        with urllib.request.urlopen(f"{entry['url']}/config/") as answer:
+            (tmp_path / "caddy.json").write_bytes(answer.read())
+        hooks = tmp_path / "hooks"
+        hooks.mkdir()
+        reload = {
+            "name": "Reload Caddy with the configuration from before",
+            "ansible.builtin.uri": {
+                "url": f"{entry['url']}/load",
+                "method": "POST",
+                "src": str(tmp_path / "caddy.json"),
+                "headers": {"Content-Type": "application/json", "Cache-Control": "must-revalidate"},
+            },
+            "run_once": True,
+        }
+        (hooks / "after_drain.yml").write_text(json.dumps([reload]))
+        with shop.under_load("reloaded") as load:
+            said = shop.good("zero_downtime.deploy.rolling", rollout_version="2.0", rollout_hooks=str(hooks))
+        versions = shop.fleet.versions()
+    finally:
+        shop.fleet.stop()
+    assert "in traffic as before" in said and set(versions.values()) == {"2.0"}
+    # Each load of a configuration breaks a few connections, the one of the hook too; no request meets a member that is stopped.
+    assert set(load["why"]) <= {"closed", "truncated"}, (load["why"], load["failures"][:5])
