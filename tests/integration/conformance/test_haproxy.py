@@ -151,7 +151,7 @@ def test_a_member_that_follows_another_leaves_and_returns_with_it_and_by_itself(
     assert rig.members()["follows"].available
     set_pool(rig.entry(), ["m1"], state="disabled")
     assert rig.members()["follows"].state == "disabled"
-    with pytest.raises(TimedOut, match=r"follows is unknown \(in maintenance with app/m1, which it tracks"):
+    with pytest.raises(TimedOut, match=r"follows is disabled \(in maintenance with app/m1, which it tracks"):
         set_pool(rig.entry(), ["follows"], state="enabled", health_timeout=0.5)
 
 

@@ -122,7 +122,7 @@ def test_a_service_of_another_provider_is_read_and_not_written(make_traefik, app
             lambda entry=entry: look(entry),
             lambda seen: seen == {"m1": ("enabled", "up", True), "m2": ("enabled", "down", True)},
         )
-        with pytest.raises(Refused, match=r"Traefik is only read.*Nothing was touched.*provider health_endpoint"):
+        with pytest.raises((Refused, InvalidInput), match=r"only (be )?read.*health_endpoint"):
             set_pool(entry, ["m1"], pool="app@rest", state="disabled", min_available=0)
     assert rig.file.read_bytes() == before
     with pytest.raises(
@@ -142,7 +142,7 @@ def test_without_a_file_the_file_providers_services_are_read_too(traefik):
         lambda: seer.add(POOL, "m9", "192.0.2.9:80"),
         lambda: seer.remove(POOL, ["m2"]),
     ):
-        with pytest.raises((Refused, InvalidInput), match="`file` is not given.*Nothing was touched"):
+        with pytest.raises((Refused, InvalidInput), match="`file`.*Nothing was touched"):
             write()
 
 
