@@ -21,6 +21,8 @@ class Balancer(ABC):
     provider: str
     #: whether its `timing` may tell a delay for members that leave
     delays_leaving = False
+    #: whether `running` changes whenever the balancer loses what was written, so that members themselves need not be looked at
+    running_tells_all = False
     #: whether a process that a task leaves behind may look at it every second, and write
     watchable = True
     #: how often it may be asked while something is waited for

@@ -59,6 +59,7 @@ class Caddy(Balancer):
     """See the module's own text."""
 
     provider = "caddy"
+    running_tells_all = True
     in_flight_source = "`num_requests` of /reverse_proxy/upstreams, by address: of all pools that have it"
 
     def __init__(self, name: str, capabilities: Capabilities, options: Dict[str, Any]) -> None:

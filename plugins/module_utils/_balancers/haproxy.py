@@ -197,6 +197,7 @@ class HAProxy(Balancer):
     """See the module's own text."""
 
     provider = "haproxy"
+    running_tells_all = True
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         path, address = options["socket"], options["address"]

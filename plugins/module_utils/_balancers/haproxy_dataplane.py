@@ -48,6 +48,7 @@ class HAProxyDataPlane(Balancer):
     """See the module's own text."""
 
     provider = "haproxy_dataplane"
+    running_tells_all = True
     in_flight_source = "`scur` and `qcur` of the process that answers; former processes after a reload are not counted"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:

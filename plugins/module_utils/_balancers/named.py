@@ -26,6 +26,7 @@ class Named(Balancer):
         self.driver = driver
         self.provider, self.pace, self.watchable = driver.provider, driver.pace, driver.watchable
         self.instance, self.delays_leaving = driver.instance, driver.delays_leaving
+        self.running_tells_all = driver.running_tells_all
         self._theirs = {str(ours): str(theirs) for ours, theirs in names.items()}
         self._ours = {theirs: ours for ours, theirs in self._theirs.items()}
         if len(self._ours) < len(self._theirs):

@@ -4,9 +4,9 @@
 """A balancer is kept to the states of members by a process that a task leaves behind.
 
 Between the task that takes members out and the one that brings them back the host is being deployed to: were the balancer restarted or
-reloaded then, or its file replaced, it would send its clients there.
-The keeper looks whether the same process still runs with the same configuration, and,
-less often, whether the members still are as written: a process alone proves nothing.  What is lost is written again.
+reloaded then, or its file replaced, it would send its clients there.  The keeper looks whether the same process still runs with the same
+configuration, and writes again what is lost.  Where that does not tell all, it looks at the members themselves, less often.  In a balancer
+that tells all, it does not fight a person: what is changed by hand in the running balancer stays.
 
 What is to hold is in a file beside the lock (see `_balancers/lock.py`), and changes only under that lock.  The keeper ends when
 nothing is left in there, or when its time is over, whatever became of the rollout.
@@ -84,7 +84,8 @@ class Hold:
                 known, now = self._read()["running"], self._running()
                 if now:
                     gone = Deadline(self.clock, GONE)
-                if now and (look.passed or (known and (now[0] != known[0] or now[1] < known[1]))):
+                looks = look.passed and not self.balancer.running_tells_all
+                if now and (looks or (known and (now[0] != known[0] or now[1] < known[1]))):
                     self._write_again(now)
                     look = Deadline(self.clock, self.look)
                 self.clock.sleep(POLL)
@@ -106,7 +107,9 @@ class Hold:
 
         :raises DeployError: when it does not tell.
         """
-        return ("", 0.0) if self.balancer.capabilities.survives_reload else self.balancer.running()
+        if self.balancer.capabilities.survives_reload and not self.balancer.running_tells_all:
+            return "", 0.0
+        return self.balancer.running()
 
     def _running(self) -> tuple[str, float] | None:
         try:

@@ -77,10 +77,18 @@ def test_one_that_never_comes_back_is_given_up(lb):
 
 def test_a_member_that_returns_though_the_process_is_the_same_is_disabled_again(lb):
     hold = held(lb, OUT)
-    lb.set("m1", state="enabled")  # an agent that says `ready`, a reload that no identity shows
+    lb.set("m1", state="enabled")  # a reload that no identity shows, another tool
     hold.keep()
     assert [changes for _time, changes in lb.wrote] == [[("m1", "disabled", 100)]] and lb["m1"].state == "disabled"
     assert lb.wrote[0][0] < 1.5
+
+
+def test_in_a_balancer_that_tells_every_loss_a_change_by_hand_stays(lb):
+    lb.running_tells_all = True
+    hold = held(lb, OUT)
+    lb.set("m1", state="enabled")
+    hold.keep()
+    assert lb.wrote == [] and lb["m1"].state == "enabled"
 
 
 def test_a_balancer_that_forgets_nothing_is_looked_at_too(lb):
