@@ -44,6 +44,7 @@ class NginxPlus(Balancer):
     """See the module's own text."""
 
     provider = "nginx_plus"
+    running_tells_all = True
     in_flight_source = "`active` of each server; requests that began before NGINX's last reload are not in it"
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
