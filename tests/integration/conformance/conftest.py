@@ -64,6 +64,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             # About Ansible, not about versions of a balancer.
             if metafunc.module.__name__.endswith(("test_doors", "test_fencing", "test_canary_analysis")):
                 makers = dict(list(makers.items())[:1])
+            # About the configuration, which is read in the same way of every version.
+            if metafunc.module.__name__.endswith("test_haproxy_configuration"):
+                makers = dict(list(makers.items())[-1:])
             metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
 
 
