@@ -242,7 +242,8 @@ class Traefik(Balancer):
         return servers
 
     def _read(self, pool: str) -> Pool:
-        assert self.file is not None
+        if self.file is None:
+            raise self._cannot("be written to without a `file`")
         text = self.file.read()
         try:
             services = load(text)["http"]["services"]
@@ -291,7 +292,8 @@ class Traefik(Balancer):
             self.capabilities = replace(self._widest, weight_range=None)
 
     def _write(self, now: Pool, wanted: Pool) -> List[Member]:
-        assert self.file is not None
+        if self.file is None:
+            raise self._cannot("be written to without a `file`")
         if wanted.text == now.text:
             return self._running(lambda: wanted, NotApplied)
         stay = {server.name for server in wanted.servers if server.state == ENABLED}
