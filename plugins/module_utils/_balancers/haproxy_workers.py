@@ -369,4 +369,3 @@ def _number(pids: List[int]) -> str:
 
 def _has(pids: List[int]) -> str:
     return "have" if len(pids) > 1 else "has"
-
