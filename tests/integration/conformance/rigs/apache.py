@@ -191,14 +191,15 @@ ServerName lb.test
 {owner}
 {load}
 Listen 127.0.0.1:{self.port}
-StartServers 2
-ServerLimit 4
+# Enough from the start: where every worker is busy, a child closes the clients' kept connections.
+StartServers 4
+ServerLimit 8
 ThreadsPerChild 32
-MaxRequestWorkers 128
+MaxRequestWorkers 256
 # Fewer than there are from the start: a child that is forked for spare between our look at the processes and a graceful restart
 # would be taken for one of the new generation.
 MinSpareThreads 32
-MaxSpareThreads 128
+MaxSpareThreads 256
 MaxKeepAliveRequests 0
 ProxyRequests Off
 Header add Set-Cookie "ROUTEID=.%{{BALANCER_WORKER_ROUTE}}e; path=/" env=BALANCER_ROUTE_CHANGED
