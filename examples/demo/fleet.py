@@ -53,6 +53,7 @@ backend shop
 {servers}
 """
 HAPROXY_WORDS = ["-db"]
+HALF = "keepalive=4,connect=3,post=3,slow=3,sticky=3"
 SECOND_POOL = """
 frontend shop-admin
     bind 127.0.0.1:{port}
@@ -194,6 +195,8 @@ class Fleet:
 
         :param clients: of which kinds, as the load's option takes them; some of all kinds when it is empty.
         """
+        if self.pools > 1 and not clients:
+            clients = HALF  # as many in all as for one pool
         self.load_files = []
         for number, port in enumerate(self.client_ports):
             files = {

@@ -134,7 +134,7 @@ class DataPlaneApi:
         api = told.get("api") if isinstance(told, dict) else None
         if older.status != 200 or not isinstance(api, dict):
             return
-        version = str(api.get("version", "2")).lstrip("v").split(" ")[0]
+        version = str(api.get("version", "2")).lstrip("v").split(" ", maxsplit=1)[0]
         raise InvalidInput(
             f"Balancer {self.name}: version {NEEDED} of the Data Plane API is required; this is {version}. Nothing was touched."
         )

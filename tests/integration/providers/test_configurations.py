@@ -27,9 +27,9 @@ def make_shop(tmp_path, monkeypatch):
     """Makes the fleet behind a HAProxy with this configuration, version 1.0 on every host."""
     made = []
 
-    def make(config, words=WORDS):
+    def make(config, words=()):
         monkeypatch.setattr(fleet, "HAPROXY_CONFIG", config)
-        monkeypatch.setattr(fleet, "HAPROXY_WORDS", list(words))
+        monkeypatch.setattr(fleet, "HAPROXY_WORDS", list(words or WORDS))
         shop = Shop(tmp_path, "haproxy")
         made.append(shop)
         shop.good(str(DEMO / "first.yml"))

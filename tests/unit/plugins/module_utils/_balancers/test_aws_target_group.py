@@ -72,7 +72,9 @@ def test_the_end_of_a_deregistration_says_nothing_of_connections(protocol):
 )
 def test_tags(value, zone, since):
     tags = [{"Key": "team", "Value": "shop"}, {"Key": f"{aws.OUT}2001:db8::1:80", "Value": value}]
-    (record,) = aws.records({"TagDescriptions": [{"Tags": tags}]}).values()
+    records = list(aws.records({"TagDescriptions": [{"Tags": tags}]}).values())
+    assert len(records) == 1
+    record = records[0]
     assert (record.target, record.since) == (aws.Target("2001:db8::1", 80, zone), since)
     if since:
         assert record.target.tag(since) == tags[1]

@@ -41,8 +41,8 @@ def test_whether_sessions_are_shut(backend, servers, defaults, shuts):
 
 def test_how_long_checks_take():
     defaults = [{"name": "d", "default_server": {"inter": 30000, "rise": 3}, "check_timeout": 4000}]
-    found, words = config("app", {"from": "d"}, SERVERS, defaults).check_time("app")
-    assert found == 94 and words == "inter 30s, rise 3 in the configuration that the Data Plane API shows"
+    found = config("app", {"from": "d"}, SERVERS, defaults).check_time("app")
+    assert found == (94, "inter 30s, rise 3 in the configuration that the Data Plane API shows")
     unchecked = [{**SERVERS[0], "check": "disabled"}]
     assert config("app", {"from": "d"}, unchecked, defaults).check_time("app") is None
     assert config("app", {"default_server": {"check": "enabled"}}, [{"name": "m1"}], []).check_time("app")

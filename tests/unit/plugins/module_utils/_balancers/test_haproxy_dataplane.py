@@ -83,7 +83,7 @@ def test_checks(row, checked, health):
 
 def test_maintenance_that_nobody_wrote_is_not_a_members_own():
     seen = member({"admin_state": "maint"}, status="MAINT (via app/m2)")
-    assert (seen.state, seen.own, seen.last_check.split(" L7OK")[0]) == ("disabled", "enabled", "in maintenance (via app/m2)")
+    assert (seen.state, seen.own, seen.last_check.split(" L7OK", maxsplit=1)[0]) == ("disabled", "enabled", "in maintenance (via app/m2)")
     assert member({"admin_state": "maint"}, status="MAINT (resolution)").own == "enabled"
     assert member({"admin_state": "maint"}, status="MAINT").own == "disabled"
 

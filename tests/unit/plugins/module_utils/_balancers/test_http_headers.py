@@ -42,19 +42,20 @@ class Named:
 
     def __init__(self, name=NAME, context=None):
         self.requests, self.asked_for = [], []
+        kept = self.requests
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(handler):
-                self.requests.append(handler.headers)
+            def do_GET(self):
+                kept.append(self.headers)
                 body = b"{}"
-                handler.send_response(200 if handler.headers.get_all("Host") == [name] else 404)
-                handler.send_header("Content-Length", str(len(body)))
-                handler.end_headers()
-                handler.wfile.write(body)
+                self.send_response(200 if self.headers.get_all("Host") == [name] else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             do_POST = do_PATCH = do_GET
 
-            def log_message(handler, *args):
+            def log_message(self, *args):
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
