@@ -15,6 +15,7 @@ from typing import Iterable
 
 from .errors import InvalidInput, Refused
 from .members import DISABLED, Change, Member
+from .sentences import listed
 
 
 def minimum(asked: str | int, total: int) -> int:
@@ -92,8 +93,8 @@ def check(where: str, members: list[Member], changes: list[Change], min_availabl
     raise Refused(
         f"{where}: {now} of {len(counted)} members are available; this would leave {then}, and the minimum is {floor} "
         f"(min_available: {min_available}). "
-        + (f"Not counted, since they are standby or carry no traffic now: {', '.join(others)}. " if others else "")
-        + (f"Not available already: {', '.join(missing)}. " if missing else "")
+        + (f"Not counted, since they are standby or carry no traffic now: {listed(others)}. " if others else "")
+        + (f"Not available already: {listed(missing)}. " if missing else "")
         + "Nothing was touched. Take fewer members at a time (serial, rolling_batches), bring others back, or lower the minimum.",
         available=now,
         would_leave=then,
