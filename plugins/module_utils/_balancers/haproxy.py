@@ -431,8 +431,11 @@ class HAProxy(Balancer):
         servers, sessions = [], []
         for row in self._all_stats():
             servers.append(Listed(row["pxname"], row["svname"], None, row.get("tracked", "")))
-            if row.get("scur") not in (None, "", "0") and not (elsewhere and row["pxname"] == pool):
-                sessions.append(((row["pxname"], row["svname"]), int(row["scur"])))
+            count = row.get("scur") or "0"
+            if not re.fullmatch("[0-9]{1,20}", count):
+                raise self.api.stranger("show stat", count)
+            if int(count) and not (elsewhere and row["pxname"] == pool):
+                sessions.append(((row["pxname"], row["svname"]), int(count)))
         with_ours = going_with(pool, servers)
         counts: dict[str, int] = {}
         for place, count in sessions:
