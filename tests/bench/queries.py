@@ -36,7 +36,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 
 asked = json.loads(sys.argv[1])
 ENTRY = {"balancers": [{"provider": "haproxy", "socket": asked["socket"]}], "pool": "shop"}
-REAL = HAProxy.timing, HAProxy.drains_first, Workers.counted
+REAL = HAProxy.timing, HAProxy.drains_first, HAProxy._with_trackers, Workers.counted
 
 
 def call(use_case, **options):
@@ -57,9 +57,9 @@ for _round in range(asked["rounds"]):
     told["plan"].append(call(read_pool, details=True))
     told["plan_without"].append(call(read_pool))
     HAProxy.timing, HAProxy.drains_first = lambda self, pool: Timing(), lambda self, pool: False
-    Workers.counted = lambda self, pool, members: members
+    HAProxy._with_trackers = Workers.counted = lambda self, pool, members: members
     told["batch_without"].append(batch())
-    HAProxy.timing, HAProxy.drains_first, Workers.counted = REAL
+    HAProxy.timing, HAProxy.drains_first, HAProxy._with_trackers, Workers.counted = REAL
 print(json.dumps(told))
 """
 

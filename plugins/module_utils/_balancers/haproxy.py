@@ -408,9 +408,11 @@ class HAProxy(Balancer):
         """Members that are out, with the requests that reach them through servers that track them: those are counted there alone."""
         if pool in self._untracked or all(member.own == ENABLED for member in members):
             return members
-        sessions, tracked = self._sessions(pool, elsewhere=True)
-        if not tracked:
+        (stats,) = self.api.ask(f"show stat -1 {SERVERS} -1")
+        if f",{pool}/" not in stats:  # the column `tracked` of no server; this saves the parsing of all backends
             self._untracked.add(pool)
+            return members
+        sessions = self._sessions(pool, elsewhere=True)
         return [
             replace(member, in_flight=member.in_flight + sessions[member.name])
             if member.own != ENABLED and member.in_flight is not None and sessions.get(member.name)
@@ -420,11 +422,11 @@ class HAProxy(Balancer):
 
     def _busy(self, pool: str) -> set[str]:
         """The servers that have sessions at this moment, or are tracked by one that has."""
-        sessions, _tracked = self._sessions(pool)
+        sessions = self._sessions(pool)
         return {name for name, count in sessions.items() if count}
 
-    def _sessions(self, pool: str, elsewhere: bool = False) -> tuple[dict[str, int], bool]:
-        """The sessions of each server, and whether servers of other backends track any of them.
+    def _sessions(self, pool: str, elsewhere: bool = False) -> dict[str, int]:
+        """The sessions of each server, with those of servers that track it.
 
         :param elsewhere: whether only the sessions of those other servers are counted.
         """
@@ -441,7 +443,7 @@ class HAProxy(Balancer):
         for place, count in sessions:
             for name in with_ours[place]:
                 counts[name] = counts.get(name, 0) + count
-        return counts, any(names for (theirs, _name), names in with_ours.items() if theirs != pool)
+        return counts
 
     def _unfitting(self, pool: str) -> Unreachable:
         return Unreachable(
