@@ -131,17 +131,17 @@ class CaddyRig(Rig):
 
     def _configuration(self) -> dict[str, Any]:
         settings = self.settings
-        pool = {**self._pool(POOL, settings.members), **self.handler}
-        if settings.checked:
-            pool["health_checks"] = {
-                "active": {
-                    "uri": settings.path,
-                    "interval": f"{settings.interval * 1000:.0f}ms",
-                    "timeout": "2s",
-                    "passes": settings.rise,
-                    "fails": settings.fall,
-                }
+        checks = {
+            "active": {
+                "uri": settings.path,
+                "interval": f"{settings.interval * 1000:.0f}ms",
+                "timeout": "2s",
+                "passes": settings.rise,
+                "fails": settings.fall,
             }
+        }
+        checked = {"health_checks": checks} if settings.checked else {}
+        pool = {**self._pool(POOL, settings.members), **self.handler, **checked}
         admin = address(self.admin_port)
         to_admin = {
             "handler": "reverse_proxy",
@@ -149,7 +149,8 @@ class CaddyRig(Rig):
             "headers": {"request": {"set": {"Host": [admin]}}},
         }
         # Deeper than a route of its own, as a Caddyfile puts handlers.
-        other = {"handle": [{"handler": "subroute", "routes": [{"handle": [self._pool(OTHER_POOL, settings.other)]}]}]}
+        second = {**self._pool(OTHER_POOL, settings.other), **checked}
+        other = {"handle": [{"handler": "subroute", "routes": [{"handle": [second]}]}]}
         guard = [
             {"match": [{"method": ["GET"]}], "handle": [to_admin], "terminal": True},
             {"handle": [{"handler": "static_response", "status_code": 403, "body": "look, and do not touch"}]},
