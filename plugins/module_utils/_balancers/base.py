@@ -41,7 +41,7 @@ class Balancer(ABC):
         self.instance = endpoint
 
     def lock_name(self) -> str:
-        """Name of the lock that keeps writers apart: the same for every task, whatever it calls the balancer.
+        """Return the name of the lock that keeps writers apart: the same in every task, under any name of the balancer.
 
         One for all pools: several of them may be in one file, and one reload is for all.
         """

@@ -81,7 +81,7 @@ def own_state(admin: int) -> str:
 
 
 def effective_state(admin: int) -> str:
-    """The state that it is in, whatever the reason."""
+    """Return the effective state, forced or inherited."""
     return DISABLED if admin & MAINTENANCE else DRAINED if admin & DRAIN else ENABLED
 
 
