@@ -427,7 +427,7 @@ def test_a_member_whose_first_checks_fail_is_taken_out_again(aws):
     set_pool(ENTRY, ["10.0.0.1"], state="disabled")
     elb.becomes = "unhealthy"
     with pytest.raises(TimedOut, match=r"10\.0\.0\.1 is down \(unhealthy\).*as they were before"):
-        set_pool(ENTRY, ["10.0.0.1"], state="enabled", health_timeout=0.3)
+        set_pool(ENTRY, ["10.0.0.1"], state="enabled", health_timeout=5)
     assert [word for word, _targets in elb.said] == ["deregister", "register", "deregister"]
     assert set(elb.tags) == {f"{KEY}10.0.0.1:80"}
 
