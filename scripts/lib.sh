@@ -11,6 +11,7 @@ BUILD=$ROOT/build
 VENVS=$ROOT/.venv
 COLLECTION=ansible_collections/zero_downtime/deploy
 TALLY=${TALLY:-/dev/null}
+ZD_TESTS=${ZD_TESTS:-} # all: what `make test-all` adds
 # Debian keeps haproxy, debootstrap and ip where a user's PATH may not look.
 PATH=$PATH:/usr/sbin:/sbin
 # Ansible refuses to start without a UTF-8 locale; C.UTF-8 is there on the smallest system.

@@ -70,7 +70,6 @@ def test_there_and_back_and_there_again(blue_serves: None, clients: Load) -> Non
 
     assert report["failed"] == 0, report["failures"]
     assert report["requests"] >= 5000
-    assert max(seconds.values()) < 1
     assert serving() == dict.fromkeys(BALANCERS, GREEN)
     assert versions(after) == {**dict.fromkeys(BLUE, "1.0.0"), **dict.fromkeys(GREEN, "2.0.0")}
     assert lease_is_free(after) and left_behind(after) == {}

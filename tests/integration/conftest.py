@@ -21,6 +21,7 @@ _spec.loader.exec_module(_unit)
 checkout = _unit.checkout
 etcd_binary = _unit.etcd_binary
 etcd = _unit.etcd
+EVERYTHING = _unit.EVERYTHING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,8 +37,11 @@ sys.path.insert(0, str(COLLECTIONS))
 # For the tests that run ansible itself.
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("zero_downtime", deadline=None)
+# `make test-all`.  Without it a run has the same examples each time, so that its result does not depend on chance.
+EVERYTHING = os.environ.get("ZD_TESTS") == "all"
+
+# How long an example takes says more about the machine than about the code.  A failure prints what repeats it.
+settings.register_profile("zero_downtime", deadline=None, derandomize=not EVERYTHING, print_blob=True)
 settings.load_profile("zero_downtime")
 
 

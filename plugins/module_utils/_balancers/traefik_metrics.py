@@ -20,7 +20,7 @@ STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 RELOADED = re.compile(r"^traefik_config_last_reload_success (\S+)$", re.MULTILINE)
 RELOADS = re.compile(r"^traefik_config_reloads_total (\S+)$", re.MULTILINE)
 NUMBER = re.compile(r"[0-9]+(?:[.][0-9]+)?(?:e[+][0-9]{1,2})?")
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+LABEL = re.compile(r'\b(\w+)="((?:[^"\\]|\\.)*)"')
 CLIENT_LEFT = 499  # the status that Traefik writes down for who did not wait
 
 

@@ -8,8 +8,10 @@ A provider joins with one file in ``rigs/``, named here.  What it cannot do its 
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import pytest
 
@@ -43,6 +45,12 @@ PROVIDERS = (
     haproxy_dataplane,
 )
 
+# Older versions of a balancer run what reads and writes in that version's own way: these modules, and tests marked
+# `each_version`.  The others are about what we decide, and run with the newest version.  `make test-all` runs all with each.
+EACH_VERSION = ("test_reading", "test_pools", "test_haproxy", "test_haproxy_states", "test_haproxy_workers", "test_nginx")
+
+NUMBERS = re.compile(r"-(\d+)\.(\d+)")  # of a version, in a rig's label
+
 # Fixtures for what only one provider has, by name.
 OF_ONE = {f"make_{provider.__name__.rpartition('.')[2]}": provider for provider in PROVIDERS}
 
@@ -52,22 +60,38 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "needs(*names): capabilities without which the test makes no sense; `not_` before a name denies it"
     )
+    config.addinivalue_line("markers", "each_version: the test runs with older versions of a balancer too")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test that asks for a balancer runs against every one that is there; none at all is a failure, not a skip."""
     for fixture, providers in (("make_rig", PROVIDERS), *((name, (provider,)) for name, provider in OF_ONE.items())):
         if fixture in metafunc.fixturenames:
-            makers = {label: maker for provider in providers for label, maker in provider.rigs().items()}
+            makers = {
+                label: maker
+                for provider in providers
+                for label, maker in _versions(provider.rigs(), metafunc.definition, metafunc.module.__name__)
+            }
             if not makers and fixture == "make_rig":
                 pytest.fail("No balancer was found. To get them: make deps balancers", pytrace=False)
             # About Ansible, not about versions of a balancer.
             if metafunc.module.__name__.endswith(("test_doors", "test_fencing", "test_canary_analysis")):
                 makers = dict(list(makers.items())[:1])
-            # About the configuration, which is read in the same way of every version.
-            if metafunc.module.__name__.endswith("test_haproxy_configuration"):
-                makers = dict(list(makers.items())[-1:])
             metafunc.parametrize(fixture, list(makers.values()), ids=list(makers), indirect=True)
+
+
+def _versions(rigs: dict[str, Maker], test: pytest.Item, module: str) -> Iterable[tuple[str, Maker]]:
+    """The rigs of a provider that a test runs with."""
+    each = module.rpartition(".")[2] in EACH_VERSION or test.get_closest_marker("each_version")
+    if each or os.environ.get("ZD_TESTS") == "all":
+        return rigs.items()
+    numbers = {label: NUMBERS.search(label) for label in rigs}
+    newest = max((_number(found) for found in numbers.values() if found), default=())
+    return [(label, maker) for label, maker in rigs.items() if not (found := numbers[label]) or _number(found) == newest]
+
+
+def _number(found: re.Match[str]) -> tuple[int, ...]:
+    return tuple(int(part) for part in found.groups())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

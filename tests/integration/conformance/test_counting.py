@@ -44,6 +44,7 @@ def failures(client, cookie, times):
     return failed
 
 
+@pytest.mark.each_version
 @COUNTS
 @pytest.mark.parametrize("fault", ["500", "close", "reset", "cut", "refused"])
 def test_what_clients_saw_fail_is_what_is_counted(make_rig, apps, fault):
@@ -93,6 +94,7 @@ def test_others_are_counted_by_themselves(make_rig, apps):
     assert now["requests"] > before["requests"] and now["errors"] == before["errors"]
 
 
+@pytest.mark.each_version
 @COUNTS
 def test_a_restart_begins_anew_and_says_so(rig):
     bound_to(rig.port, "m1")

@@ -48,6 +48,7 @@ def test_every_way_out_is_guarded_in_check_mode_too(rig, options):
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("enabled", rig.weight)
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("health_readback", "traffic")
 def test_the_guard_knows_who_is_down(rig, apps):
     apps["m4"].kill()
@@ -134,6 +135,7 @@ def test_a_weight_out_of_range_is_refused_before_anything_is_written(rig):
     assert (rig.members()["m1"].state, rig.members()["m1"].weight) == ("enabled", rig.weight)
 
 
+@pytest.mark.each_version
 @pytest.mark.parametrize("state", OUT)
 def test_who_may_not_write_is_told_so_and_nothing_has_changed(rig, state):
     before = rig.written()

@@ -16,6 +16,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.mark
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import POOL, set_pool, until
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("traffic")
 def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
     with Load(rig.port) as load:
@@ -35,6 +36,7 @@ def test_nobody_notices_that_members_leave_are_replaced_and_return(rig, apps):
     assert {m.weight for m in rig.members().values()} == {rig.weight}
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("in_flight", "traffic")
 @pytest.mark.parametrize("state", OUT)
 def test_requests_in_flight_are_waited_for(rig, apps, state):
@@ -109,6 +111,7 @@ def test_a_member_that_is_down_already_leaves_at_once(rig, apps, state):
     assert rig.members()["m1"].state == state
 
 
+@pytest.mark.each_version
 def test_a_second_run_changes_nothing(rig):
     can = rig.balancer().capabilities
     weights = [{"weight": 30}] if can.weight_range else []
@@ -170,6 +173,7 @@ def test_a_pool_that_was_restarted_is_brought_there_by_the_same_command(rig):
     assert set_pool(rig.entry(), ["m1"], state="disabled")["changed"] is True
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("not_survives_reload")
 @pytest.mark.parametrize("state", OUT)
 def test_between_two_tasks_a_restart_does_not_bring_the_members_back(rig, apps, state):

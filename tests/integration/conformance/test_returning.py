@@ -62,6 +62,7 @@ def test_a_member_whose_fresh_check_fails_is_kept_from_its_bound_clients_too(mak
     assert isinstance(returning.ended().error, TimedOut)
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("fresh_health", "traffic")
 def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig, apps):
     rig = make_rig(rise=2)
@@ -73,6 +74,7 @@ def test_a_member_returns_once_checks_begun_after_the_call_have_passed(make_rig,
     assert member["waited"]["for"] == "fresh health" and member["after"]["health"] == "up"
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("fresh_health", "traffic")
 def test_a_member_gets_no_request_before_its_check_passes(make_rig, apps):
     rig = make_rig()
@@ -107,6 +109,7 @@ def test_the_weight_asked_for_is_the_one_it_ends_with(rig):
     assert rig.members()["m1"].weight == 60
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("fresh_health", "weights")
 def test_a_warm_up_goes_up_step_by_step(rig, monkeypatch):
     driver, weights = type(rig.balancer()), []
@@ -150,6 +153,7 @@ def test_enabled_all_along_and_down_is_no_success(rig, apps):
         set_pool(rig.entry(), ["m1"], state="enabled", health_timeout=0.3)
 
 
+@pytest.mark.each_version
 def test_as_before_restores_states_and_weights_each_its_own(rig):
     can = rig.balancer().capabilities
     set_pool(rig.entry(name="lb"), ["m1"], state="disabled")
@@ -180,6 +184,7 @@ def test_without_a_check_nobody_returns_unless_that_is_accepted(make_rig):
     assert rig.members()["m1"].state == "enabled"
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("health_readback", "not_returns_by_check")
 def test_members_without_a_check_count_as_available(make_rig):
     rig = make_rig(checked=False, wait=False)

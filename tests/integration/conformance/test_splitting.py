@@ -55,6 +55,7 @@ def pair(make_rig):
     return make_rig(), make_rig()
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("weights")
 def test_shares_are_written_read_back_and_not_written_again(rig, monkeypatch):
     writes = counted(monkeypatch, rig)
@@ -74,6 +75,7 @@ def test_weights_that_give_the_shares_already_are_left_as_they_are(rig):
     assert not result["changed"] and {member.weight for member in rig.members().values()} == {100}
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("weights", "traffic")
 def test_requests_are_spread_as_asked(rig, apps):
     split_pool(rig.entry(), groups=shared(80, 20))
@@ -120,6 +122,7 @@ def test_who_is_disabled_hands_its_bound_clients_over_at_once(rig):
     assert client.get() in GREEN
 
 
+@pytest.mark.each_version
 @pytest.mark.needs("sticky_drain", "traffic")
 def test_who_is_drained_keeps_its_bound_clients_until_it_is_disabled(rig):
     split_pool(rig.entry(), groups=ALL_BLUE)

@@ -136,6 +136,7 @@ def test_a_prometheus_that_says_anything(says):
         b'traefik_router_requests_total{code="200",router="r",service="app@file"} 12\n'
     )
 )
+@example(b"traefik_service_server_up{" + b"A" * 200_000 + b"} 1\n")
 @example(b'process_start_time_seconds 1\ntraefik_router_requests_total{code="500",service="app@file"} 1e+999\n')
 def test_a_page_of_metrics_of_any_kind(page):
     text = page.decode("utf-8", "replace")

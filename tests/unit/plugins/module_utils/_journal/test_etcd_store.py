@@ -334,7 +334,8 @@ class Cutting:
         self._port, self.cuts = port, cuts
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self):
         while True:
@@ -357,6 +358,9 @@ class Cutting:
                     client.sendall(answer)
 
     def close(self):
+        # The thread ends before its socket's number is given out anew; else it accepts connections of another test's server.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listener.close()
 
 
