@@ -636,7 +636,7 @@ DECLARED = (
         remarks={
             "counters": "in HTTP mode",
             "served": "in HTTP mode",
-            "in_flight": "of the process that answers the API; former ones after a reload are not counted",
+            "in_flight": "of the process that answers the API; unknown for 30 s after a reload, as former processes cannot be seen",
             "weight_range": "the API writes no weights at run time; `haproxy` does",
             "fresh_health": "a returning member counts as up for the moment between two requests, for clients that are bound to it alone",
             "membership": "the API adds members whose checks never start (its issue 299)",

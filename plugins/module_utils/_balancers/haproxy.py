@@ -31,9 +31,9 @@ from .._domain.pools import OtherPool, Timing
 from .base import Balancer
 from .config_file import ConfigFile, absolute
 from .declaration import Capabilities
-from .haproxy_config import HASHING, Config
+from .haproxy_config import HASHING, Config, Source
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
-from .haproxy_files import Configuration, Running
+from .haproxy_files import Configuration
 from .haproxy_member import STAT_COLUMNS, as_member, shared_names, tiers
 from .haproxy_memory import Memory
 from .haproxy_pools import Listed, comparable, going_with, others
@@ -303,12 +303,12 @@ class HAProxy(Balancer):
     def drains_first(self, pool: str) -> bool | None:
         if self.on_marked_down != "auto":
             return bool(self.on_marked_down == "shutdown_sessions")
-        config = self._config()
-        if config is None:
+        source = self._source()
+        if source is None:
             return None
         if pool not in self._known:
             self.members(pool)
-        return config.shuts_sessions(pool, self._known[pool].servers)
+        return source.shuts_sessions(pool, self._known[pool].servers)
 
     def counters(self, pool: str) -> dict[str, Counters]:
         looks, since = self._looks(pool, SERVERS)
@@ -472,11 +472,15 @@ class HAProxy(Balancer):
         return {name: re.sub(r"^unix@", "", config.address(*name)) for name in servers} if config else {}
 
     def _config(self) -> Config | None:
+        source = self._source()
+        return source.config if source else None
+
+    def _source(self) -> Source | None:
         (info,) = self.api.ask("show info")
         found = dict(re.findall(r"^(Pid|Uptime_sec): *(\d+)", info, re.MULTILINE))
         if len(found) < 2:
             raise self.api.stranger("show info", info)
-        return self.configuration.of(Running(int(found["Pid"]), float(found["Uptime_sec"])))
+        return self.configuration.of(int(found["Pid"]), float(found["Uptime_sec"]))
 
     def apply(self, pool: str, changes: list[Change], distrust: bool = False) -> list[Member]:
         _check_name("pool", pool)

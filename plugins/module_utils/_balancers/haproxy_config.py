@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, Iterator, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 SECTIONS = frozenset(
     "global defaults frontend backend listen userlist peers resolvers mailers cache program ring http-errors fcgi-app crt-store "
     "log-forward log-profile traces acme".split()
 )
+SECTION = re.compile(r"^[ \t]*(?:%s)(?=\s)" % "|".join(sorted(SECTIONS)), re.MULTILINE)
 POOLS = ("backend", "listen")
 # Words of a server line that a value follows, which must not be mistaken for a word itself.
 VALUED = frozenset(
@@ -30,10 +31,49 @@ VALUED = frozenset(
 )
 # Algorithms that hash: their weights are fixed unless `hash-type consistent` is there.
 HASHING = frozenset("source uri url_param hdr rdp-cookie hash".split())
+# What may be, or stand for, a word that has sessions shut: itself, a condition, and what is quoted or a variable in a server line.
+SHUTS = re.compile(r"on-marked-down|^[ \t]*(?:\.|(?:default-server|server|server-template)[ \t].*[$\"'\\])", re.MULTILINE)
 QUOTED = re.compile(r"[\"'\\]")
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_CHAIN = 16  # of servers that track each other
 INTER, RISE = 2.0, 2  # of a check whose line names none
+
+
+class Source:
+    """The text of a configuration, which is parsed when that is needed.
+
+    :param texts: of its files, in HAProxy's order.
+    :param where: the files, for messages.
+    """
+
+    def __init__(self, texts: Iterable[str], where: str) -> None:
+        self.texts, self.where = list(texts), where
+        self._config: Config | None = None
+
+    @property
+    def config(self) -> Config:
+        """What it says."""
+        if self._config is None:
+            self._config = parse(self.texts, self.where)
+        return self._config
+
+    def shuts_sessions(self, pool: str, names: Iterable[str]) -> bool | None:
+        """As :meth:`Config.shuts_sessions`; where no server line can have the word for it, nothing is parsed."""
+        names = list(names)
+        if not any(SHUTS.search(text) for text in self.texts) and self._words(pool).issuperset(names):
+            return False
+        return self.config.shuts_sessions(pool, names)
+
+    def _words(self, pool: str) -> Set[str]:
+        """All words in the sections of a pool."""
+        found: Set[str] = set()
+        for text in self.texts:
+            starts = [match.start() for match in SECTION.finditer(text)]
+            for start, end in zip(starts, [*starts[1:], len(text)]):
+                words = text[start:end].split()
+                if words[0] in POOLS and words[1:2] == [pool]:
+                    found.update(words)
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ after the API's specification and its published source, and never run against it
   leaves the write out;
 * `operational_state` is written before `admin_state` of the same request, and leaving maintenance undoes it: two requests;
 * weights cannot be written at run time, and not every version shows them;
-* one process answers.  Former ones, which finish their requests after a reload, are not seen.
+* one process answers.  Former ones, which finish their requests after a reload, are not seen; they are held to be busy for some time.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .haproxy_config import Config
 from .haproxy_counters import FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 from .haproxy_member import tiers
 from .haproxy_pools import Listed, comparable, others
+from .haproxy_workers import UNSEEN
 
 ADMIN_STATE = {ENABLED: "ready", DRAINED: "drain", DISABLED: "maint"}
 NO_WEIGHT = 1  # of servers whose weight is not 0: what it is cannot be changed
@@ -49,7 +50,10 @@ class HAProxyDataPlane(Balancer):
 
     provider = "haproxy_dataplane"
     running_tells_all = True
-    in_flight_source = "`scur` and `qcur` of the process that answers; former processes after a reload are not counted"
+    in_flight_source = (
+        "`scur` and `qcur` of the process that answers; former processes after a reload cannot be seen, so that members that leave count "
+        f"as busy for {UNSEEN:g} s after one"
+    )
 
     def __init__(self, name: str, capabilities: Capabilities, options: dict[str, Any]) -> None:
         self.api = DataPlaneApi(name, options)
@@ -57,6 +61,7 @@ class HAProxyDataPlane(Balancer):
         # Servers that track another, by pool, as last read: they have no result of their own.
         self._following: dict[str, set[str]] = {}
         self._configs: dict[str, Config] = {}
+        self._reloaded = False  # a short while ago, as last read
         self._written: dict[tuple[str, str], str] = {}  # states that this task wrote, by pool and server
 
     def version(self) -> str:
@@ -74,10 +79,21 @@ class HAProxyDataPlane(Balancer):
             raise self._unfitting(pool, missing, bool(mine))
         self._following[pool] = {name for name, row in mine.items() if row.get("tracked")}
         tier = self._tiers(pool, mine)
-        return [
+        members = [
             member(server, mine[server["name"]], tier[server["name"]], self._written.get((pool, server["name"]), ENABLED))
             for server in servers
         ]
+        out = any(each.state != ENABLED for each in members)
+        self._reloaded = out and float(self.api.info()["uptime"]) < UNSEEN
+        return [replace(each, in_flight=None) if self._reloaded and each.state != ENABLED else each for each in members]
+
+    def busy_sentence(self, pool: str, busy: dict[str, int | None]) -> str:
+        if not self._reloaded:
+            return ""
+        return (
+            f"HAProxy was reloaded, or started, less than {UNSEEN:g} s ago, and the Data Plane API does not show a former process's "
+            "requests: run the task again later, or reach its master socket with provider haproxy."
+        )
 
     def other_pools(self, pool: str) -> list[OtherPool]:
         self._servers(pool)  # which knows what to say of a pool that there is not

@@ -12,26 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from typing import Iterable, Iterator, List, Sequence, Tuple
 
-from .._processes import look
-from .haproxy_config import Config, parse
+from .haproxy_config import Source
+from .haproxy_processes import find
 
-LOADING = 300.0  # seconds that HAProxy may need between its start and the birth of its worker
 SLACK = 1.0  # seconds: HAProxy tells its age in whole ones
-
-
-@dataclass(frozen=True)
-class Running:
-    """A process as HAProxy itself tells it.
-
-    :param pid: its number, in its own namespace.
-    :param age: seconds since its start.
-    """
-
-    pid: int
-    age: float
 
 
 class Configuration:
@@ -43,58 +29,46 @@ class Configuration:
 
     def __init__(self, paths: Sequence[str] | None, here: bool) -> None:
         self.paths, self.here = paths or (), here
-        self._read: Tuple[int, Config | None] | None = None
+        self._read: Tuple[int, Source | None] | None = None
 
-    def of(self, running: Running) -> Config | None:
-        """What it says; None where that is not known."""
-        if self._read is None or self._read[0] != running.pid:
-            found = declared(self.paths) if self.paths else of_process(running) if self.here else None
-            self._read = running.pid, found
+    def of(self, number: int, age: float) -> Source | None:
+        """What it says; None where that is not known.
+
+        :param number: of the process that answers, as it knows it itself.
+        :param age: seconds since its start.
+        """
+        if self._read is None or self._read[0] != number:
+            self._read = number, self._look(number, age)
         return self._read[1]
 
+    def _look(self, number: int, age: float) -> Source | None:
+        if self.paths:
+            return declared(self.paths)
+        pid = find(number, age) if self.here else None
+        return None if pid is None else of_process(pid, age)
 
-def declared(paths: Iterable[str]) -> Config | None:
+
+def declared(paths: Iterable[str]) -> Source | None:
     """The configuration in these files and directories; None where one of them cannot be read."""
     return _read(list(paths), [""], None)
 
 
-def of_process(running: Running, proc: str = "/proc") -> Config | None:
+def of_process(pid: int, age: float, proc: str = "/proc") -> Source | None:
     """The configuration that a process of this machine was started with.
 
+    :param age: seconds since its start.
     :param proc: where the system shows its processes.
-    :return: None where there is no such process, where several fit, where a file cannot be read, and where one was changed after the
-        process had read it.
+    :return: None where there is no such process, where a file cannot be read, and where one was changed after the process had read it.
     """
-    fitting = [process for process in _processes(proc) if _fits(proc, process, running)]
-    if len(fitting) != 1:
-        return None
-    (process,) = fitting
+    process = str(pid)
     paths, directory = _files(_arguments(proc, process))
-    began = time.time() - running.age
+    began = time.time() - age
     roots = list(_roots(proc, process))
     for where in _directories(proc, process, directory, paths):
         found = _read([os.path.join(where, path) for path in paths], roots, began)
         if found and paths:
             return found
     return None
-
-
-def _processes(proc: str) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        yield from filter(str.isdigit, os.listdir(proc))
-
-
-def _fits(proc: str, process: str, running: Running) -> bool:
-    """Whether it is that process: by its number where it runs, by its age, and as one that was told files."""
-    status = _text(f"{proc}/{process}/status")
-    numbers = next((line.split()[1:] for line in status.split("\n") if line.startswith("NSpid:")), [])
-    if not numbers or int(numbers[-1]) != running.pid or not _files(_arguments(proc, process))[0]:
-        return False
-    _alive, started = look(int(process))
-    if started is None or proc != "/proc":
-        return True
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
-    return -SLACK - LOADING < age - running.age < 2 * SLACK
 
 
 def _arguments(proc: str, process: str) -> List[str]:
@@ -141,7 +115,7 @@ def _with_parent(proc: str, process: str) -> Iterator[str]:
         yield parent[0]
 
 
-def _read(paths: List[str], roots: Iterable[str], began: float | None) -> Config | None:
+def _read(paths: List[str], roots: Iterable[str], began: float | None) -> Source | None:
     """Read the same files below the first of several roots that has them all.
 
     :param began: when they were read; a file that was changed since says nothing of what runs.
@@ -155,7 +129,7 @@ def _read(paths: List[str], roots: Iterable[str], began: float | None) -> Config
             continue
         if not files or (began is not None and max(changed) > began + SLACK):
             return None
-        return parse(texts, ", ".join(paths))
+        return Source(texts, ", ".join(paths))
     return None
 
 

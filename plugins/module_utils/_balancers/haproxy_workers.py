@@ -4,7 +4,8 @@
 """Former workers of HAProxy: those that a reload leaves behind to finish their requests.
 
 The worker that answers on the ``stats socket`` has the requests of its own in its statistics, and none of former workers.  These are
-counted by way of the master socket (``haproxy -S``), else by their connections in ``/proc``.  Measured on 2.2, 2.6, 2.8, 3.0 and 3.2:
+counted by way of the master socket (``haproxy -S``), else by their connections in ``/proc``; where neither can be reached they are held to
+be busy for some time after a reload.  Measured on 2.2, 2.6, 2.8, 3.0 and 3.2:
 
 * in a former worker a member stays as it was at the reload: its proxies are stopped, and ``set server`` is answered with
   ``Proxy is disabled.``;
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from dataclasses import dataclass, replace
 from typing import Callable, Dict, Iterable, List, Tuple
@@ -36,6 +36,8 @@ SESSION = re.compile(r"^(0x[0-9a-f]+): .*?\bbe=(\S+) srv=(\S+)", re.MULTILINE)
 NUMBER = re.compile(r"[0-9]{1,20}")
 
 ADDS_SERVERS = (2, 5)  # the first version that does, without `experimental-mode on`
+UNSEEN = 30.0  # seconds that requests of a former worker are given, where it cannot be seen whether it has any
+UNSEEN_WORKER = 0  # in place of its number
 RELOAD = 10.0  # seconds that a master may take to read its configuration
 PAUSE = 0.05
 
@@ -91,7 +93,7 @@ class Workers:
     ) -> None:
         self.name, self._info, self._local = name, info, on_this_machine
         self._master, self._connect, self._label = master, connect, label
-        self._way: _ByMaster | _ByConnections | None = None
+        self._way: _ByMaster | _ByConnections | _ByTime | None = None
         # Known once :meth:`counted` was called: where the count comes from, and whether members can be added.
         self.source, self.adds_servers = "", True
         self._found: Dict[int, Counts] = {}  # by the former worker's number, as last counted
@@ -125,6 +127,11 @@ class Workers:
         hidden = [pid for pid, counts in self._found.items() if any(counts.get(name, 0) is None for name in busy)]
         holding = [pid for pid, counts in self._found.items() if pid not in hidden and any(counts.get(name) for name in busy)]
         sentences = []
+        if UNSEEN_WORKER in hidden:
+            return (
+                f"HAProxy was reloaded, or started, less than {UNSEEN:g} s ago, and a former worker's requests cannot be seen from here: "
+                "give its master socket as `master_socket` or `master_address`, or run the task again later."
+            )
         if holding:
             sentences.append(
                 f"{_number(holding)} that a reload has left behind still {_has(holding)} requests of these members, or clients that may "
@@ -157,15 +164,18 @@ class Workers:
             self._way.check(self.name, self._label, info.pid)
             self.source = f"{CURRENT} and, through the master socket {self._label}, in former workers"
             return
-        processes = local.all_processes() if self._local and os.path.isdir("/proc/self") else {}
-        pid = local.find(info.pid, info.uptime, processes) if processes else None
+        pid = local.find(info.pid, info.uptime) if self._local else None
         if pid is None:
-            self.source = f"{CURRENT}; former workers after a reload are not counted: set `master_socket`"
+            self._way = _ByTime()
+            self.source = (
+                f"{CURRENT}; former workers after a reload cannot be seen from here, so that members that leave count as busy for "
+                f"{UNSEEN:g} s after one: set `master_socket` or `master_address`"
+            )
             return
-        self._way, self.source = self._here(pid, processes, info)
+        self._way, self.source = self._here(pid, info)
 
-    def _here(self, pid: int, processes: Dict[int, local.Process], info: Info) -> Tuple[_ByMaster | _ByConnections, str]:
-        master = local.master_of(pid, processes)
+    def _here(self, pid: int, info: Info) -> Tuple[_ByMaster | _ByConnections, str]:
+        master = local.master_of(pid)
         path = local.master_socket(master) if master is not None else None
         if path is not None:
             way = _ByMaster(self._connect(path), self._is_its_master)
@@ -294,13 +304,12 @@ class _ByConnections:
 
     def former(self, pool: str, out: List[Member], info: Info) -> Dict[int, Counts]:
         """The connections that each former worker has to members that are out."""
-        processes = local.all_processes()
-        pid = local.find(info.pid, info.uptime, processes)
+        pid = local.find(info.pid, info.uptime)
         if pid is None:  # between two workers: the next look finds it
             return {info.pid: dict.fromkeys((member.name for member in out), None)}
-        has_master = local.master_of(pid, processes) is not None
+        has_master = local.master_of(pid) is not None
         found: Dict[int, Counts] = {}
-        for number in local.former(pid, processes):
+        for number in local.former(pid):
             try:
                 seen = local.connections(number)
             except PermissionError:
@@ -310,6 +319,14 @@ class _ByConnections:
             if seen is not None and (has_master or not seen.listens):
                 found[number] = connected(out, seen)
         return found
+
+
+class _ByTime:
+    """Former workers that nothing here shows: after a reload there may be some, for a time."""
+
+    def former(self, pool: str, out: List[Member], info: Info) -> Dict[int, Counts]:
+        """Requests that are not known, as long as a reload has not been for long."""
+        return {UNSEEN_WORKER: dict.fromkeys((member.name for member in out), None)} if info.uptime < UNSEEN else {}
 
 
 def connected(out: Iterable[Member], seen: local.Connections) -> Counts:

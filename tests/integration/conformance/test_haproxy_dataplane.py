@@ -298,3 +298,10 @@ def test_what_is_not_the_api_is_said_not_to_be(servers, stats):
 
     with impostor(reply) as address, pytest.raises(Unreachable):
         read({"provider": "haproxy_dataplane", "url": f"http://{address}", **LOGIN})
+
+
+def test_after_a_reload_what_a_former_process_has_is_not_known(make_haproxy_dataplane):
+    rig = make_haproxy_dataplane(more={"words": ("young",)})
+    with pytest.raises(TimedOut, match=r"m1: not known.*reloaded, or started, less than 30 s ago.*run the task again later"):
+        set_pool(rig.entry(), ["m1"], state="disabled", drain_timeout=0.5)
+    assert rig.members()["m1"].state == "enabled"

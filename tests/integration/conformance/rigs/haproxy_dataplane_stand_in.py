@@ -48,8 +48,8 @@ def admin_state(number: str) -> str:
 class Runtime:
     """HAProxy's socket."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, older: int) -> None:
+        self.path, self.older = path, older
 
     def ask(self, command: str) -> str:
         """One command's answer."""
@@ -68,7 +68,7 @@ class Runtime:
         except Failed:
             return {"runtimeAPI": self.path, "info": {"release_date": "0001-01-01"}}
         about = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
-        numbers = {"pid": int(about["Pid"]), "uptime": int(about["Uptime_sec"])}
+        numbers = {"pid": int(about["Pid"]), "uptime": int(about["Uptime_sec"]) + self.older}
         return {"runtimeAPI": self.path, "info": {"version": about["Version"], **numbers}}
 
     def servers(self, backend: str) -> list[dict[str, Any]]:
@@ -264,6 +264,6 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Api.runtime, Api.login, Api.configuration = Runtime(sys.argv[2]), sys.argv[3], Configuration(Path(sys.argv[4]))
+    Api.runtime, Api.login, Api.configuration = Runtime(sys.argv[2], 0 if "young" in sys.argv[5:] else 60), sys.argv[3], Configuration(Path(sys.argv[4]))
     Api.empty, Api.service = "empty" in sys.argv[5:], ["v2" if "v2" in sys.argv[5:] else "v3", *SERVICE[1:]]
     Server(("127.0.0.1", int(sys.argv[1])), Api).serve_forever()

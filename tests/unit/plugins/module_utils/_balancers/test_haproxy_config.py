@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.haproxy_config import parse, seconds
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.haproxy_config import Source, parse, seconds
 
 SHUTS = "on-marked-down shutdown-sessions"
 
@@ -19,7 +19,9 @@ def config(*texts):
 
 
 def shuts(text, *names):
-    return config(text).shuts_sessions("app", names or ("m1",))
+    found = Source([text], "").shuts_sessions("app", names or ("m1",))
+    assert found is config(text).shuts_sessions("app", names or ("m1",))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,14 @@ def shuts(text, *names):
 )
 def test_whether_a_member_that_is_marked_down_has_its_sessions_shut(text, expected):
     assert shuts(text) is expected
+
+
+def test_a_text_without_the_word_is_not_parsed(monkeypatch):
+    source = Source(["backend app\n  server m1 192.0.2.1:80\n  acl php path_reg \\.php$\nbackend more\n  server m2 192.0.2.1:80"], "")
+    monkeypatch.setattr(Source, "config", "not to be parsed")
+    assert source.shuts_sessions("app", ["m1"]) is False
+    with pytest.raises(AttributeError):  # of another backend: this one was added at run time
+        source.shuts_sessions("app", ["m2"])
 
 
 def test_several_files_are_one_configuration():
@@ -187,5 +197,5 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_whatever_stands_there_is_read_to_its_end(text):
     read = config(text)
-    assert read.shuts_sessions("app", ["m1"]) in (True, False, None)
+    assert shuts(text) in (True, False, None)
     read.check_time("app")

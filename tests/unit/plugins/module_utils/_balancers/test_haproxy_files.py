@@ -39,8 +39,8 @@ def machine(tmp_path):
             (directory / "cwd").symlink_to(cwd)
 
         def pools(self, pid, age=0.0):
-            found = files.of_process(files.Running(pid, age), str(self.proc))
-            return found and (sorted(found.pools), found.where)
+            found = files.of_process(pid, age, str(self.proc))
+            return found and (sorted(found.config.pools), found.where)
 
     return Machine()
 
@@ -68,11 +68,10 @@ def test_a_relative_path_begins_where_the_process_was_started(machine):
     assert machine.pools(7)[0] == machine.pools(8)[0] == ["app"]
 
 
-def test_a_container_by_the_number_that_the_process_has_there(machine, tmp_path):
+def test_a_container_has_its_own_root(machine, tmp_path):
     machine.write("haproxy.cfg", "mine", tmp_path / "container")
     machine.run(4711, "-f", "/haproxy.cfg", inner=(8,), root=tmp_path / "container")
-    assert machine.pools(8)[0] == ["mine"]
-    assert machine.pools(4711) is None
+    assert machine.pools(4711)[0] == ["mine"]
 
 
 def test_a_worker_that_has_changed_its_root_by_its_master(machine, tmp_path):
@@ -92,13 +91,6 @@ def test_what_is_not_known_is_no_error(machine, tmp_path):
     assert files.declared([str(tmp_path / "nothing")]) is None
 
 
-def test_two_processes_of_the_same_number_are_not_told_apart(machine):
-    machine.write("etc/haproxy.cfg")
-    machine.run(100, "-f", "/etc/haproxy.cfg", inner=(8,))
-    machine.run(200, "-f", "/etc/haproxy.cfg", inner=(8,))
-    assert machine.pools(8) is None
-
-
 def test_a_file_that_was_changed_since_says_nothing_of_what_runs(machine):
     file = machine.write("etc/haproxy.cfg")
     machine.run(7, "-f", "/etc/haproxy.cfg")
@@ -112,7 +104,7 @@ def test_files_that_the_entry_names(machine):
     machine.write("etc/d/10.cfg", "one")
     machine.write("etc/two.cfg", "two")
     found = files.declared([str(machine.root / "etc/d"), str(machine.root / "etc/two.cfg")])
-    assert sorted(found.pools) == ["one", "two"]
+    assert sorted(found.config.pools) == ["one", "two"]
 
 
 def test_a_file_in_any_encoding(machine):
@@ -123,9 +115,9 @@ def test_a_file_in_any_encoding(machine):
 
 def test_it_is_read_again_when_another_process_answers(machine, monkeypatch):
     asked = []
-    monkeypatch.setattr(files, "of_process", lambda running: asked.append(running.pid))
+    monkeypatch.setattr(files, "find", lambda number, _age: asked.append(number))
     configuration = files.Configuration(None, True)
-    for pid in (7, 7, 8):
-        configuration.of(files.Running(pid, 1.0))
-    files.Configuration(None, False).of(files.Running(9, 1.0))
+    for number in (7, 7, 8):
+        configuration.of(number, 1.0)
+    files.Configuration(None, False).of(9, 1.0)
     assert asked == [7, 8]

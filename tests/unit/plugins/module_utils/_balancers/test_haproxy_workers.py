@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -102,6 +103,15 @@ def test_without_members_that_are_out_and_without_former_workers_little_is_asked
     assert master.asked == ["show proc"] * 2
 
 
+@pytest.mark.parametrize(("uptime", "in_flight"), [(7, None), (30, 1)])
+def test_where_former_workers_cannot_be_seen_they_are_busy_for_a_time(uptime, in_flight):
+    found = workers.Workers("lb", lambda: NOW.replace("7", str(uptime)), False, None, lambda path: None)
+    out, there = found.counted("app", [member("m1"), member("m2", state="enabled")])
+    assert (out.in_flight, there.in_flight) == (in_flight, 1)
+    assert ("`master_address`" in found.busy_sentence({"m1": None})) is (in_flight is None)
+    assert "count as busy for 30 s" in found.source
+
+
 def test_who_is_busy_is_told_with_the_process_and_what_bounds_it():
     seen, found = counted(Master(PROXIES, SERVERS), member("m1"))
     assert "1 former worker (process 20)" in found.busy_sentence(seen) and "still has requests" in found.busy_sentence(seen)
@@ -144,6 +154,16 @@ def test_connections_of_a_process_are_those_of_its_sockets_that_may_carry_an_ans
     assert (seen.clients, seen.servers, seen.listens) == (1, 2, False)
     assert [seen.lead_to(address) for address in ("127.0.0.1:81", "127.0.0.1:82", "127.0.0.1:0", "-:0", "name:81")] == [2, 0, 2, None, None]
     assert local._counted(TABLE, {"7"}).listens
+
+
+def test_processes_of_one_number_that_began_together_are_not_told_apart(monkeypatch):
+    began = time.clock_gettime(time.CLOCK_BOOTTIME) - 60
+    monkeypatch.setattr(local, "_process", lambda number: None)
+    monkeypatch.setattr(local, "_own_number", lambda pid: 8)
+    for starts, found in [((0, 100), 100), ((0, 1), None), ((), None)]:
+        running = [local.Process(100 + index, "haproxy", 1, began + start) for index, start in enumerate(starts)]
+        monkeypatch.setattr(local, "_all_processes", lambda running=running: running)
+        assert local.find(8, 60) == found
 
 
 def test_an_address_is_written_as_the_kernel_does():
