@@ -25,7 +25,14 @@ class Agent:
         self.answers, self.asked = answers, 0
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.words = f"{CHECK} agent-check agent-inter 100ms agent-port {self.listening.getsockname()[1]}"
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        # The thread ends before its socket's number is given out anew; else it accepts connections of another test's server.
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listening.close()
 
     def serve(self):
         while True:
@@ -47,7 +54,7 @@ def make_agent():
     made = []
     yield lambda *answers: made.append(Agent(*answers)) or made[-1]
     for agent in made:
-        agent.listening.close()
+        agent.close()
 
 
 @pytest.fixture

@@ -125,44 +125,75 @@ def test_standby_servers_agents_and_sessions_that_end_when_a_member_is_disabled(
     assert all(re.search(rf"^shop,{host},.*\bL7OK\b", ask(shop, "show stat"), re.MULTILINE) for host in HOSTS)
 
 
-@pytest.mark.timeout(400)
-def test_downloads_of_former_workers_end_before_their_host_is_touched(make_shop):
-    """HAProxy is reloaded before the rollout and in the middle of it; the downloads belong to workers that no statistics show."""
-    config = CONFIG.replace("hard-stop-after 5s", "hard-stop-after 120s").replace(
-        "level admin", "level admin expose-fd listeners"
-    )
-    config = config.replace("timeout client 30s", "timeout client 90s").replace("timeout server 30s", "timeout server 90s")
-    shop = make_shop(config, ["-W", "-db"])
+@pytest.fixture
+def on_request():
+    """The URL of a server that calls what a test puts in the list, at each request."""
+    calls = []
 
-    def reload():
+    class Caller(BaseHTTPRequestHandler):
+        def do_GET(self):
+            for call in calls:
+                call()
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args):
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Caller)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/", calls
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@pytest.mark.timeout(400)
+def test_haproxy_is_reloaded_before_each_batch_while_downloads_are_in_flight(make_shop, on_request, tmp_path):
+    """The downloads belong to former workers then, which no statistics of the worker that answers show."""
+    config = CONFIG.replace("hard-stop-after 5s", "hard-stop-after 120s")
+    config = config.replace("level admin", "level admin expose-fd listeners")
+    config = config.replace("timeout client 30s", "timeout client 90s").replace(
+        "timeout server 30s", "timeout server 90s"
+    )
+    shop = make_shop(config, ["-W", "-db"])
+    url, calls = on_request
+    (tmp_path / "hooks").mkdir()
+    hook = {
+        "name": "Begin downloads and reload",
+        "ansible.builtin.uri": {"url": url, "status_code": 204, "timeout": 60},
+    }
+    (tmp_path / "hooks" / "before_drain.yml").write_text(json.dumps([{**hook, "run_once": True}]))
+    downloads = []
+
+    def download():
+        with urllib.request.urlopen(f"http://127.0.0.1:{shop.fleet.port}/slow?seconds=30", timeout=100) as answer:
+            return len(answer.read())
+
+    def serves_two(host):
+        row = re.search(rf"^shop,{host},.*", ask(shop, "show stat"), re.MULTILINE).group().split(",")
+        return int(row[4]) >= 2  # one of the load's may be there too
+
+    def begin_and_reload():
+        downloads.extend(pool.submit(download) for _each in range(3 * len(HOSTS)))
+        fleet.until(lambda: all(map(serves_two, HOSTS)), "the downloads do not begin")
         before = re.search(r"Pid: (\d+)", ask(shop, "show info")).group(1)
         shop.fleet.haproxy.send_signal(signal.SIGUSR2)
         fleet.until(lambda: before not in ask(shop, "show info"), "HAProxy is not reloaded")
 
-    def download(number):
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{shop.fleet.port}/slow?seconds=30&n={number}", timeout=100
-        ) as answer:
-            return len(answer.read())
-
-    def under_way():
-        return sum(
-            int(line.split(",")[4]) for line in ask(shop, "show stat").splitlines() if line.startswith("shop,app")
-        )
-
-    with ThreadPoolExecutor(12) as pool:
-        first = [pool.submit(download, number) for number in range(6)]
-        fleet.until(lambda: under_way() == 6, "the downloads do not begin")
-        reload()
-        second = [pool.submit(download, number) for number in range(6)]
-        fleet.until(lambda: under_way() == 6, "the downloads do not begin")
-        reload()
+    calls.append(begin_and_reload)
+    with ThreadPoolExecutor(36) as pool, shop.under_load("reloads", "connect=6,post=6") as load:
         said = shop.good(
-            "zero_downtime.deploy.rolling", rollout_version="2.0", rolling_batches=[3], traffic_drain_timeout=90
+            "zero_downtime.deploy.rolling",
+            rollout_version="2.0",
+            rollout_hooks=str(tmp_path / "hooks"),
+            traffic_drain_timeout=90,
         )
-        sizes = {task.result() for task in [*first, *second]}
-    assert len(sizes) == 1 and "in traffic as before" in said
-    assert set(shop.fleet.versions().values()) == {"2.0"}
+        sizes = {task.result() for task in downloads}
+    assert len(downloads) == 36 and len(sizes) == 1, sizes
+    assert load["failed"] == 0, (load["requests"], load["why"], load["failures"][:5])
+    assert "in traffic as before" in said and set(shop.fleet.versions().values()) == {"2.0"}
 
 
 @pytest.mark.timeout(400)

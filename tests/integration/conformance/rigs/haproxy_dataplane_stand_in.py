@@ -264,6 +264,7 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Api.runtime, Api.login, Api.configuration = Runtime(sys.argv[2], 0 if "young" in sys.argv[5:] else 60), sys.argv[3], Configuration(Path(sys.argv[4]))
+    Api.runtime = Runtime(sys.argv[2], 0 if "young" in sys.argv[5:] else 60)
+    Api.login, Api.configuration = sys.argv[3], Configuration(Path(sys.argv[4]))
     Api.empty, Api.service = "empty" in sys.argv[5:], ["v2" if "v2" in sys.argv[5:] else "v3", *SERVICE[1:]]
     Server(("127.0.0.1", int(sys.argv[1])), Api).serve_forever()
