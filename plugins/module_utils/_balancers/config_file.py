@@ -76,25 +76,17 @@ class ConfigFile:
 
         :raises Refused: when this user may not write there.
         """
-        temporary = ""
         try:
-            was = os.stat(self.path) if os.path.exists(self.path) else None
-            descriptor, temporary = tempfile.mkstemp(prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside)
-            os.close(descriptor)
-            if was is not None:
-                if stat.S_ISDIR(was.st_mode):
+            with self._beside() as (was, descriptor, temporary):
+                os.close(descriptor)
+                if was is not None and stat.S_ISDIR(was.st_mode):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                if (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
-                    os.chown(temporary, was.st_uid, was.st_gid)
+                _give(temporary, was)
         except OSError as error:
             raise Refused(
                 "%s cannot be written: %s. Use `become`, or let this user write to %s. Nothing was touched."
                 % (self.path, error.strerror or error, self.aside)
             ) from None
-        finally:
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
 
     def write(self, content: str) -> None:
         """Put `content` there whatever stood there before; a new file may be read by everybody.
@@ -104,26 +96,18 @@ class ConfigFile:
         self._put(content)
 
     def _put(self, content: str, times: Tuple[int, int] | None = None) -> os.stat_result | None:
-        temporary = ""
         try:
-            was = os.stat(self.path) if os.path.exists(self.path) else None
-            descriptor, temporary = tempfile.mkstemp(
-                prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside
-            )
-            with open(descriptor, "w", encoding="utf-8", errors=self._errors, newline="") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # Owner first: a change of owner may clear bits of the mode. Extended attributes carry SELinux's label.
-            if was is None:
-                os.chmod(temporary, 0o644)
-            elif (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
-                os.chown(temporary, was.st_uid, was.st_gid)
-            if was is not None:
-                shutil.copystat(self.path, temporary)
-                os.utime(temporary, **({"ns": times} if times else {}))
-            os.rename(temporary, self.path)
-            temporary = ""
+            with self._beside() as (was, descriptor, temporary):
+                with open(descriptor, "w", encoding="utf-8", errors=self._errors, newline="") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # Owner first: a change of owner may clear bits of the mode. Extended attributes carry SELinux's label.
+                _give(temporary, was)
+                if was is not None:
+                    shutil.copystat(self.path, temporary)
+                    os.utime(temporary, **({"ns": times} if times else {}))
+                os.rename(temporary, self.path)
         except OSError as error:
             if error.errno == errno.EBUSY:  # a container's volume of one file
                 raise Refused(
@@ -134,12 +118,19 @@ class ConfigFile:
                 "%s cannot be replaced: %s. Use `become`, or let this user write to %s. What stood there before is as it was."
                 % (self.path, error.strerror or error, self.aside)
             ) from None
-        finally:
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
         self._sync()
         return was
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[Tuple[os.stat_result | None, int, str]]:
+        """A temporary file, which is gone afterwards: what is known of the file itself, the new one's descriptor, its path."""
+        was = os.stat(self.path) if os.path.exists(self.path) else None
+        descriptor, temporary = tempfile.mkstemp(prefix=".%s." % os.path.basename(self.path), suffix=".tmp", dir=self.aside)
+        try:
+            yield was, descriptor, temporary
+        finally:
+            with contextlib.suppress(OSError):  # it has been renamed
+                os.unlink(temporary)
 
     def _sync(self) -> None:
         with contextlib.suppress(OSError):  # some network file systems cannot sync a directory, and need not
@@ -158,3 +149,11 @@ def absolute(option: str, path: str) -> str:
     if not os.path.isabs(path):
         raise InvalidInput("`%s` is to be an absolute path, not %r. Nothing was touched." % (option, path))
     return path
+
+
+def _give(path: str, was: os.stat_result | None) -> None:
+    """Give a file the owner of the one that it replaces; one that replaces none may be read by everybody."""
+    if was is None:
+        os.chmod(path, 0o644)
+    elif (was.st_uid, was.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(path, was.st_uid, was.st_gid)

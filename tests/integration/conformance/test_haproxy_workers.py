@@ -226,6 +226,7 @@ def test_where_a_former_worker_cannot_be_looked_into_nothing_is_known(make, apps
         raise PermissionError
 
     monkeypatch.setattr(haproxy_processes, "connections", forbidden)
+    monkeypatch.setattr(haproxy_processes, "may_look", lambda pid: False)
     driver = rig.driver()
     rig.ask(f"set server {POOL}/m1 state maint")
     assert {member.name: member.in_flight for member in driver.members(POOL)} == {"m1": 1, "m2": 0, "m3": 0}
@@ -254,12 +255,15 @@ def test_the_source_of_the_count_is_told(make):
     assert "connections of former workers to the member in /proc" in source(make(PROC).entry())
 
 
-def test_from_another_machine_former_workers_are_said_not_to_be_counted(make, monkeypatch):
+def test_from_another_machine_former_workers_may_be_busy_for_some_time_after_a_reload(make, monkeypatch):
     rig = make(PROC)
     monkeypatch.setattr(haproxy.RuntimeApi, "is_here", False)
     driver = driver_for(rig.tcp_entry())
-    driver.members(POOL)
-    assert driver.in_flight_source.endswith("former workers after a reload are not counted: set `master_socket`")
+    rig.ask(f"set server {POOL}/m1 state maint")
+    assert {member.name: member.in_flight for member in driver.members(POOL)} == {"m1": None, "m2": 0, "m3": 0}
+    assert "set `master_socket` or `master_address`" in driver.in_flight_source
+    monkeypatch.setattr(haproxy_workers, "UNSEEN", 0)
+    assert driver.members(POOL)[0].in_flight == 0
 
 
 def test_another_haproxys_master_is_refused(make):

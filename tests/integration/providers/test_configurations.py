@@ -149,7 +149,7 @@ def on_request():
     thread.join(10)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_haproxy_is_reloaded_before_each_batch_while_downloads_are_in_flight(make_shop, on_request, tmp_path):
     """The downloads belong to former workers then, which no statistics of the worker that answers show."""
     config = CONFIG.replace("hard-stop-after 5s", "hard-stop-after 120s")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy, haproxy_counters
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers import haproxy, haproxy_api, haproxy_counters
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.registry import open_balancer
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import InvalidInput, Unreachable
 
@@ -31,13 +31,13 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.error
     ],
 )
 def test_answers_end_with_an_empty_line_and_those_cut_short_do_not_count(text, answers):
-    assert haproxy._answers(text) == answers
+    assert haproxy_api._answers(text) == answers
 
 
 @given(st.lists(st.lists(st.text("ab ,#", min_size=1), max_size=4)))
 def test_as_many_answers_come_out_as_went_in(answers):
     text = "".join("".join(f"{line}\n" for line in lines) + "\n" for lines in answers)
-    assert haproxy._answers(text) == ["\n".join(lines) for lines in answers]
+    assert haproxy_api._answers(text) == ["\n".join(lines) for lines in answers]
 
 
 def test_rows_of_the_two_tables():
@@ -77,7 +77,7 @@ def test_addresses_that_are_none(address):
     ("address", "parts"), [("h:1", ("h", 1)), ("192.0.2.1:65535", ("192.0.2.1", 65535)), ("[::1]:9999", ("::1", 9999))]
 )
 def test_addresses(address, parts):
-    assert haproxy._host_and_port(address) == parts
+    assert haproxy_api.host_and_port(address) == parts
 
 
 def test_a_balancer_that_hangs_takes_no_more_connections(tmp_path):

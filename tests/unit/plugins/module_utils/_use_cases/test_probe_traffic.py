@@ -36,7 +36,14 @@ class Server:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port, self.served, self.answer = self.listener.getsockname()[1], 0, b"200 OK"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        # The thread ends before its socket's number is given out anew; else it accepts connections of another test's server.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self.listener.close()
 
     def _serve(self):
         while True:
@@ -99,7 +106,7 @@ def probe(tmp_path):
     yield made
     if made.folder.runs():
         made.run("stopped")
-    made.server.listener.close()
+    made.server.close()
 
 
 def test_it_runs_until_it_is_stopped_and_tells_what_was_felt(probe):
