@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What it costs to look for other pools, former workers and the balancer's own timing: a pool of 1,000 members on one HAProxy.
+"""What it costs to look for other pools, former workers and the balancer's own timing: a pool of 1,000 members on four HAProxy.
 
 A batch of 100 members is drained and brought back with these queries and without them, round by round in turn.
 """
@@ -12,11 +12,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from balancer import HAProxy
-from fleet import CHECK_PORT, CONFIGURATION
+from fleet import BALANCERS, CHECK_PORT, CONFIGURATION
 from places import CHECKOUT, OUT
 
 SIZE, BATCH = 1000, 100
@@ -35,7 +36,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.pools
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases import read_pool, set_members
 
 asked = json.loads(sys.argv[1])
-ENTRY = {"balancers": [{"provider": "haproxy", "socket": asked["socket"]}], "pool": "shop"}
+ENTRY = {"balancers": [{"name": path, "provider": "haproxy", "socket": path} for path in asked["sockets"]], "pool": "shop"}
 REAL = HAProxy.timing, HAProxy.drains_first, HAProxy._with_trackers, Workers.counted
 
 
@@ -71,8 +72,12 @@ def measure(rounds: int) -> dict[str, Any]:
     servers = "\n".join(f"    server {host} 127.1.{number // 250}.{number % 250 + 1}:{CHECK_PORT}" for number, host in enumerate(names))
     # Loopback alone: all of 127.0.0.0/8 answers there.
     everywhere = CONFIGURATION.replace("bind 127.0.0.1:{port}", "bind 0.0.0.0:{port}")
-    with HAProxy(everywhere + SECOND, "queries", port=CHECK_PORT, servers=servers) as haproxy:
-        asked = {"socket": haproxy.socket, "members": names[:BATCH], "rounds": rounds}
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(HAProxy(everywhere + SECOND, f"queries{number}", port=CHECK_PORT + number, servers=servers)).socket
+            for number in range(BALANCERS)
+        ]
+        asked = {"sockets": sockets, "members": names[:BATCH], "rounds": rounds}
         path = f"{CHECKOUT / 'build' / 'collections'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps(asked)],
@@ -90,9 +95,9 @@ def lines(told: dict[str, Any]) -> list[str]:
     middle = told["median"]
     more, once = middle["batch"] - middle["batch_without"], middle["plan"] - middle["plan_without"]
     shown = [
-        f"{SIZE} members, {BATCH} of them drained and brought back: {middle['batch']:.3f} s, without the queries "
-        f"{middle['batch_without']:.3f} s: {1000 * more:.0f} ms a batch and balancer",
-        f"once for each rollout and balancer, the plan's own queries: {1000 * once:.0f} ms",
+        f"{SIZE} members on {BALANCERS} balancers, {BATCH} of them drained and brought back: {middle['batch']:.3f} s, without the queries "
+        f"{middle['batch_without']:.3f} s: {1000 * more:.0f} ms a batch",
+        f"once for each rollout, the plan's own queries: {1000 * once:.0f} ms",
     ]
     fleet = OUT / "fleet.json"
     if fleet.exists():

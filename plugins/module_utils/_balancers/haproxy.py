@@ -267,8 +267,8 @@ class HAProxy(Balancer):
         """Members that are out, with the requests that reach them through servers that track them: those are counted there alone."""
         if pool in self._untracked or all(member.own == ENABLED for member in members):
             return members
-        (stats,) = self.api.ask(f"show stat -1 {SERVERS} -1")
-        if f",{pool}/" not in stats:  # the column `tracked` of no server; this saves the parsing of all backends
+        # In the column `tracked` of no server: this saves the parsing of all backends.
+        if f",{pool}/" not in self.api.say(f"show stat -1 {SERVERS} -1"):
             self._untracked.add(pool)
             return members
         sessions = self._sessions(pool, elsewhere=True)

@@ -113,6 +113,8 @@ class Workers:
         if not out or self._way is None:
             return members
         self._found = self._way.former(pool, out, Info.read(self._info()))
+        if not self._found:
+            return members
         return [self._added(member) if member.state != ENABLED else member for member in members]
 
     def cut(self, pool: str, names: List[str]) -> None:
