@@ -19,6 +19,7 @@ import io
 import os
 import re
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Iterable, Iterator
 
 from .._clock import Clock, Deadline
@@ -33,7 +34,7 @@ from .haproxy_api import RuntimeApi, host_and_port, is_loopback
 from .haproxy_config import HASHING, Config, Source
 from .haproxy_counters import COLUMNS, FORGETFUL, LOOKS, PAUSE, errors, forgets, numbers, requests, served, speaks_http
 from .haproxy_files import Configuration
-from .haproxy_member import STAT_COLUMNS, as_member, shared_names, tiers
+from .haproxy_member import STAT_COLUMNS, Members, tiers
 from .haproxy_memory import Memory
 from .haproxy_pools import Listed, comparable, going_with, others
 from .haproxy_workers import Workers
@@ -80,6 +81,7 @@ class HAProxy(Balancer):
         self.on_marked_down = options["on_marked_down"]
         self.configuration = Configuration(options["config"], not address or is_loopback(address))
         self._known: dict[str, Memory] = {}  # by pool
+        self._rows: dict[str, Members] = {}  # by pool
 
     def _workers(self, options: dict[str, Any]) -> Workers:
         path, address, timeout = options["master_socket"], options["master_address"], options["timeout"]
@@ -116,21 +118,12 @@ class HAProxy(Balancer):
         try:
             self._narrow(pool, algorithm)
             tier = tiers(stats.values(), self._all_backups(pool, stats))
-            unix = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
+            at_sockets = self._unix((pool, name) for name, row in stats.items() if row.get("addr") == "unix")
+            unix = {name: address for (_pool, name), address in at_sockets.items()}
             memory = self._known.setdefault(pool, Memory())
             memory.note(states, stats)
-            templates = shared_names(states)
-            members = [
-                as_member(
-                    row,
-                    stats[name],
-                    tier[name],
-                    unix.get((pool, name), ""),
-                    memory.servers[name].weight_by,
-                    row.get("srv_fqdn") in templates,
-                )
-                for name, row in ((row["srv_name"], row) for row in states)
-            ]
+            weight_by = {name: now.weight_by for name, now in memory.servers.items() if now.weight_by}
+            members = self._rows.setdefault(pool, Members()).of(states, stats, tier, unix, weight_by)
         except (KeyError, ValueError):
             raise self._unfitting(pool) from None
         members = self.workers.counted(pool, self._with_trackers(pool, members))
@@ -202,7 +195,8 @@ class HAProxy(Balancer):
         if not states.startswith("1\n# be_id "):
             raise self._unknown_pool(pool, states)
         rows = list(_state_rows(states))
-        if not all(NUMBER.fullmatch(row.get("be_id", "")) and "be_name" in row and "srv_name" in row for row in rows):
+        numbers = {row.get("be_id", "") for row in rows}
+        if not all(map(NUMBER.fullmatch, numbers)) or not all("be_name" in row and "srv_name" in row for row in rows):
             raise self.api.stranger(command, states)
         return rows
 
@@ -496,8 +490,13 @@ def _stat_rows(text: str, wanted: frozenset[str]) -> Iterator[dict[str, str]]:
     # Of about a hundred columns the few that are read: a pool of a thousand servers is parsed at every poll.
     rows = csv.reader(io.StringIO(text.lstrip("# ")))
     columns = [(index, name) for index, name in enumerate(next(rows, [])) if name in wanted]
+    names, width = [name for _index, name in columns], max((index for index, _name in columns), default=0)
+    pick = itemgetter(*(index for index, _name in columns)) if len(columns) > 1 else None
     for row in rows:
-        yield {name: row[index] for index, name in columns if index < len(row)}
+        if pick and len(row) > width:
+            yield dict(zip(names, pick(row)))
+        else:
+            yield {name: row[index] for index, name in columns if index < len(row)}
 
 
 def _stat_command(states: list[dict[str, str]], kind: int) -> str:

@@ -9,7 +9,8 @@ https://docs.haproxy.org/2.8/management.html#9.1 and #9.3 (``show servers state`
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterable, Mapping, Set, Tuple
+from dataclasses import replace
+from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 
 from .._domain.members import DISABLED, DOWN, DRAINED, ENABLED, STARTING, UNKNOWN, UP, Member
 
@@ -30,6 +31,12 @@ HEALTH = {"0": DOWN, "1": STARTING, "2": UP, "3": DOWN}  # srv_op_state; 3 is a 
 STAT_COLUMNS = frozenset(
     "pxname svname type status tracked scur qcur stot act bck algo addr check_status check_code last_chk check_desc "
     "check_rise check_health agent_rise agent_health last_agt".split()
+)
+COUNTED = frozenset(["scur", "qcur", "stot"])  # of these, those that requests change
+STEADY_COLUMNS = tuple(sorted(STAT_COLUMNS - COUNTED))
+# The columns of `show servers state` that a member is made of.
+STATE_COLUMNS = tuple(
+    "srv_name srv_addr srv_port srv_fqdn srv_admin_state srv_op_state srv_uweight srv_check_state srv_agent_state".split()
 )
 AGENT = "agent"
 
@@ -59,14 +66,50 @@ def as_member(
         weight=int(state["srv_uweight"]),
         weight_by=weight_by,
         health=health,
-        in_flight=int(stat["scur"]) + int(stat["qcur"] or 0) if stat["scur"] else None,
+        in_flight=_in_flight(stat),
         checked=checked,
         last_check="; ".join(filter(None, (_inherited(admin, state, stat), _agent(state, stat), _check(stat)))),
         check_progress=_progress(stat) if health == DOWN else None,
         tier=tier,
-        requests=int(stat["stot"]) if stat.get("stot") else None,
+        requests=_requests(stat),
         slot=state.get("srv_fqdn", "") if slot else "",
     )
+
+
+class Members:
+    """Rows as members.  What is as it was at the look before is not worked out anew: a pool may have a thousand servers."""
+
+    def __init__(self) -> None:
+        self._known: Dict[Tuple[Any, ...], Member] = {}
+
+    def of(
+        self,
+        states: Iterable[Mapping[str, str]],
+        stats: Mapping[str, Mapping[str, str]],
+        tier: Mapping[str, int],
+        unix: Mapping[str, str],
+        weight_by: Mapping[str, str],
+    ) -> List[Member]:
+        """The members of a pool, in the order of `states`; the rest is by server.
+
+        :raises KeyError: for a column that is missing.
+        :raises ValueError: for a number that is none.
+        """
+        states = list(states)
+        templates = shared_names(states)
+        before, self._known = self._known, {}
+        found = []
+        for state in states:
+            name = state["srv_name"]
+            stat, more = stats[name], (tier[name], unix.get(name, ""), weight_by.get(name, ""), state.get("srv_fqdn") in templates)
+            key = (*map(state.get, STATE_COLUMNS), *map(stat.get, STEADY_COLUMNS), *more)
+            member = before.get(key) or as_member(state, stat, *more)
+            in_flight, requests = _in_flight(stat), _requests(stat)
+            if member.in_flight != in_flight or member.requests != requests:
+                member = replace(member, in_flight=in_flight, requests=requests)
+            self._known[key] = member
+            found.append(member)
+        return found
 
 
 def shared_names(states: Iterable[Mapping[str, str]]) -> Set[str]:
@@ -85,9 +128,12 @@ def effective_state(admin: int) -> str:
     return DISABLED if admin & MAINTENANCE else DRAINED if admin & DRAIN else ENABLED
 
 
-def agent_is(state: Mapping[str, str]) -> Tuple[bool, bool]:
-    """Whether the server has an agent, and whether the agent is switched on."""
-    agent = int(state.get("srv_agent_state") or 0)
+def agent_is(state: str) -> Tuple[bool, bool]:
+    """Whether a server has an agent, and whether the agent is switched on.
+
+    :param state: its ``srv_agent_state``.
+    """
+    agent = int(state)
     return bool(agent & CONFIGURED), agent & CHECKED == CHECKED
 
 
@@ -103,6 +149,14 @@ def tiers(stats: Iterable[Mapping[str, str]], all_backups: bool) -> dict[str, in
             last = 1 if all_backups else last + 1
         found[row["svname"]] = last if backup else 0
     return found
+
+
+def _in_flight(stat: Mapping[str, str]) -> int | None:
+    return int(stat["scur"]) + int(stat["qcur"] or 0) if stat["scur"] else None
+
+
+def _requests(stat: Mapping[str, str]) -> int | None:
+    return int(stat["stot"]) if stat.get("stot") else None
 
 
 def _address(state: Mapping[str, str], stat: Mapping[str, str], unix: str) -> str:
@@ -130,7 +184,7 @@ def _inherited(admin: int, state: Mapping[str, str], stat: Mapping[str, str]) ->
 def _agent(state: Mapping[str, str], stat: Mapping[str, str]) -> str:
     """What its agent says, where that is what keeps it down."""
     health, rise = stat.get("agent_health", ""), stat.get("agent_rise", "")
-    if not agent_is(state)[1] or not (health.isdigit() and rise.isdigit()) or int(health) >= int(rise):
+    if not agent_is(state.get("srv_agent_state") or "0")[1] or not (health.isdigit() and rise.isdigit()) or int(health) >= int(rise):
         return ""
     said = (stat.get("last_agt") or "").partition("via agent : ")
     return f"its agent says {said[2] or said[0] or 'down'}"
