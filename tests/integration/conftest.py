@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,22 @@ etcd = _unit.etcd
 EVERYTHING = _unit.EVERYTHING
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first: whoever is done with the short ones takes some of them over, and nobody waits for a last long one."""
+# Tests that start Ansible for each variation: `make test` runs the first one of each test and core, `make test-all` all of them.
+# What they vary is the input of a decision that unit tests vary too.
+FIRST_VARIATION = ("flows", "conformance/test_doors.py", "conformance/test_fencing.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out further variations, and put the long ones first: whoever is done takes some over, and nobody waits for a last long one."""
+    if not EVERYTHING:
+        kept, others, seen = [], [], set()
+        for item in items:
+            key = (item.path, item.originalname, *re.findall(r"core-[0-9.]+", item.name))
+            varies = str(item.path.relative_to(HERE)).startswith(FIRST_VARIATION) if item.path.is_relative_to(HERE) else False
+            (others if varies and key in seen else kept).append(item)
+            seen.add(key)
+        if others:
+            config.hook.pytest_deselected(items=others)
+            items[:] = kept
     long = [HERE / name for name in ("providers", "walkthrough")]
     items.sort(key=lambda item: item.path.parent not in long)

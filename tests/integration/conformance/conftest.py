@@ -46,7 +46,8 @@ PROVIDERS = (
 )
 
 # Older versions of a balancer run what reads and writes in that version's own way: these modules, and tests marked
-# `each_version`.  The others are about what we decide, and run with the newest version.  `make test-all` runs all with each.
+# `each_version`; so do commands, and Traefik without metrics.  The other tests are about what we decide, and run with the newest
+# version.  `make test-all` runs all with each.
 EACH_VERSION = ("test_reading", "test_pools", "test_haproxy", "test_haproxy_states", "test_haproxy_workers", "test_nginx")
 
 NUMBERS = re.compile(r"-(\d+)\.(\d+)")  # of a version, in a rig's label
@@ -85,6 +86,8 @@ def _versions(rigs: dict[str, Maker], test: pytest.Item, module: str) -> Iterabl
     each = module.rpartition(".")[2] in EACH_VERSION or test.get_closest_marker("each_version")
     if each or os.environ.get("ZD_TESTS") == "all":
         return rigs.items()
+    if "make_rig" in test.fixturenames or "rig" in test.fixturenames:
+        rigs = {label: maker for label, maker in rigs.items() if not label.startswith("command") and not label.endswith("-unmetered")}
     numbers = {label: NUMBERS.search(label) for label in rigs}
     newest = max((_number(found) for found in numbers.values() if found), default=())
     return [(label, maker) for label, maker in rigs.items() if not (found := numbers[label]) or _number(found) == newest]

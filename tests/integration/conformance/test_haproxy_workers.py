@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ class ReloadedRig(HAProxyRig):
             self.server = Server(self.directory / f"haproxy{len(self._former)}.log")
             self._command(["-sf", before, "-x", str(self.socket)])
         else:
+            # A master that begins, or begins anew after a reload, loses signals until it is ready for them.
+            until("the master catches the signal", lambda: catches(self.server.process.pid, signal.SIGUSR2))
             self.server.process.send_signal(signal.SIGUSR2)
         until("the new worker answers", lambda: self._answers() and self.pid() != before)
         self.all_up()
@@ -102,6 +105,13 @@ class ReloadedRig(HAProxyRig):
         text = super()._configuration().replace("mode 600 level admin\n", "mode 600 level admin expose-fd listeners\n", 1)
         text = text.replace(f"fd@{self._front.fileno()}", f"127.0.0.1:{self.port}")
         return text.replace(f"fd@{self._api.fileno()}", f"ipv4@{self.api_address}")
+
+
+def catches(pid, number):
+    """Whether a process has a handler for a signal, and does not block it."""
+    masks = dict(re.findall(r"^(SigBlk|SigCgt):\s+([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+    bit = 1 << (number - 1)
+    return bool(int(masks["SigCgt"], 16) & bit) and not int(masks["SigBlk"], 16) & bit
 
 
 @pytest.fixture(params=list(found("haproxy").values()), ids=[f"haproxy-{label}" for label in found("haproxy")])
