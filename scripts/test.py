@@ -66,12 +66,12 @@ def table() -> list[Stage]:
         Stage("lab", "the Debian on which the lab's hosts stand", 15, after=("deps", "venv")),
         Stage("build", "the collection as it is published", 5, needs=("venv",)),
         # Half of its time it waits for its hosts, so that the short ones have room beside it.
-        Stage("molecule", "the scenarios, on real hosts", 45, needs=("build",), after=("trixie", "lab")),
+        Stage("molecule", "the scenarios, on real hosts", 60, needs=("build",), after=("trixie", "lab")),
         Stage("sanity", "ansible-test sanity", 20, needs=("venv",)),
         Stage("lint", "ansible-lint, yamllint, ruff, shellcheck", 10, needs=("venv",)),
         Stage("docs", "documentation and changelog", 5, needs=("venv",)),
-        Stage("unit", "unit tests", 15, needs=("venv",)),
-        Stage("integration", "against real balancers", 55, needs=("venv",), after=("trixie",), alone=True),
+        Stage("unit", "unit tests", 30, needs=("venv",)),
+        Stage("integration", "against real balancers", 90, needs=("venv",), after=("trixie",), alone=True),
     ]
 
 

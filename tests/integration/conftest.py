@@ -27,7 +27,7 @@ EVERYTHING = _unit.EVERYTHING
 
 # Tests that start Ansible for each variation: `make test` runs the first one of each test and core, `make test-all` all of them.
 # What they vary is the input of a decision that unit tests vary too.
-FIRST_VARIATION = ("flows", "conformance/test_doors.py", "conformance/test_fencing.py")
+FIRST_VARIATION = ("flows", "conformance/test_doors.py", "conformance/test_fencing.py", "providers/test_strategies.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
