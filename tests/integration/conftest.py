@@ -30,14 +30,20 @@ EVERYTHING = _unit.EVERYTHING
 FIRST_VARIATION = ("flows", "conformance/test_doors.py", "conformance/test_fencing.py", "providers/test_strategies.py")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Explain the mark."""
+    config.addinivalue_line("markers", "thorough: a test that `make test-all` runs and `make test` does not")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out further variations, and put the long ones first: whoever is done takes some over, and nobody waits for a last long one."""
     if not EVERYTHING:
         kept, others, seen = [], [], set()
         for item in items:
             key = (item.path, item.originalname, *re.findall(r"core-[0-9.]+", item.name))
-            varies = str(item.path.relative_to(HERE)).startswith(FIRST_VARIATION) if item.path.is_relative_to(HERE) else False
-            (others if varies and key in seen else kept).append(item)
+            varies = item.path.is_relative_to(HERE) and str(item.path.relative_to(HERE)).startswith(FIRST_VARIATION)
+            left_out = item.get_closest_marker("thorough") or (varies and key in seen)
+            (others if left_out else kept).append(item)
             seen.add(key)
         if others:
             config.hook.pytest_deselected(items=others)

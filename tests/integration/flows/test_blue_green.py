@@ -80,6 +80,7 @@ def test_what_fails_after_the_switch_is_switched_back(shop, colors, hooks, tmp_p
     assert {*told["failures"]} == {*GREEN} and told["decided"] < told["undone"]
 
 
+@pytest.mark.thorough
 def test_a_release_that_does_not_bake_is_switched_back(shop, colors, hooks):
     # It answers nobody any more once it is live; what is cut off with it is forced by its death.
     stop = {"name": "Kill it", "ansible.builtin.shell": "kill -9 -$(cat {{ shop_directory }}/pid)", "when": "inventory_hostname == 'app4'"}
@@ -88,6 +89,7 @@ def test_a_release_that_does_not_bake_is_switched_back(shop, colors, hooks):
     assert serving(shop) == BLUE
 
 
+@pytest.mark.thorough
 def test_what_fails_its_smoke_test_never_gets_traffic(shop, colors, hooks, notes):
     no = {"name": "Look at it", "ansible.builtin.fail": {"msg": "the page is empty"}, "when": "inventory_hostname == 'app5'"}
     given = {"rollout_hooks": hooks(smoke_test=[notes.task("smoke"), no], before_switch=[notes.task("before")])}
@@ -96,6 +98,7 @@ def test_what_fails_its_smoke_test_never_gets_traffic(shop, colors, hooks, notes
     assert {line.split()[0] for line in notes.read()} == {"smoke"}
 
 
+@pytest.mark.thorough
 def test_a_release_that_does_not_start_moves_nobody(shop, colors):
     run(shop, colors, "3.0", rollout_health_deadline=3).wait().assert_bad("while green was deployed to", "blue serves as before")
     assert serving(shop) == BLUE
@@ -108,6 +111,7 @@ def gated(colors, hooks, notes):
     return {"rollout_gates": gates, "rollout_hooks": hooks(retire=[notes.task("retire")])}
 
 
+@pytest.mark.thorough
 def test_a_person_before_the_switch_and_one_before_the_end(shop, colors, gated, notes):
     first = run(shop, colors, "2.0", **gated).wait().assert_good()
     assert "has paused before the switch: waiting for approval: testers are content" in first.output and serving(shop) == BLUE
@@ -123,6 +127,7 @@ def test_a_person_before_the_switch_and_one_before_the_end(shop, colors, gated, 
     assert serving(shop) == GREEN and shop.pid("app4") == deployed and shop.journals()[-1]["outcome"] == "succeeded"
 
 
+@pytest.mark.thorough
 def test_one_that_waits_is_rolled_back(shop, colors, gated):
     run(shop, colors, "2.0", **gated).wait().assert_good()
     run(shop, colors, "", playbook="promote", **gated).wait().assert_good()
@@ -146,6 +151,7 @@ def test_after_a_kill_the_same_command_goes_on(shop, colors, hold):
     assert serving(shop) == BLUE
 
 
+@pytest.mark.thorough
 def test_sessions_may_finish_on_the_old_colour(shop, colors, hooks, tmp_path):
     state = tmp_path / "states"
     look = {
@@ -165,12 +171,14 @@ def test_sessions_may_finish_on_the_old_colour(shop, colors, hooks, tmp_path):
     assert {shop.pool()[host][0] for host in BLUE} == {"disabled"}
 
 
+@pytest.mark.thorough
 def test_testers_reach_the_idle_colour_by_a_pool_of_their_own(shop, colors, hooks):
     no = hooks(smoke_test=[{"name": "Say no", "ansible.builtin.fail": {"msg": "not yet"}}])
     run(shop, colors, "2.0", rollout_hooks=no, blue_green_preview_pool="cart").wait().assert_bad("not yet")
     assert (serving(shop, "cart"), serving(shop)) == (GREEN, BLUE)
 
 
+@pytest.mark.thorough
 def test_two_instances_on_each_host(shop, tmp_path):
     """Three hosts; the blue instance of host N is app N, the green one app N+3."""
     for host in GREEN:
@@ -201,6 +209,7 @@ def test_two_instances_on_each_host(shop, tmp_path):
     assert serving(shop) == BLUE and shop.versions() == {**GREEN_NEW, **dict.fromkeys(BLUE, "2.1")}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "prepare, given, words",
     [

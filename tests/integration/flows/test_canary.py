@@ -71,6 +71,7 @@ def undecided(shop):
     return shop
 
 
+@pytest.mark.thorough
 def test_where_the_judge_cannot_tell_a_person_does(undecided):
     shop = undecided
     deployed = shop.pid("app1")
@@ -80,11 +81,13 @@ def test_where_the_judge_cannot_tell_a_person_does(undecided):
     promote(shop).assert_bad("Nothing of service shop waits to be promoted")
 
 
+@pytest.mark.thorough
 def test_or_undoes_it(undecided):
     undecided.roll_back(hosts="shop").assert_good()
     undecided.assert_as_ever()
 
 
+@pytest.mark.thorough
 def test_nobody_goes_on_by_waiting(shop, tmp_path):
     given = {"canary_inconclusive": "undo", "rollout_report": str(tmp_path / "reports")}
     run = canary(shop, "2.0", canary_steps=[{"traffic": 20, "watch": 1}], **given)
@@ -112,6 +115,7 @@ def test_after_a_kill_the_same_command_goes_on_with_the_same_canary(shop):
     shop.assert_as_ever(ALL_NEW)
 
 
+@pytest.mark.thorough
 def test_a_gate_before_a_step_and_one_before_the_promotion(shop):
     gates = [{"before": "step", "number": 2, "approval": "look at the figures"}, {"before": "promotion", "approval": "look again"}]
     given = {"canary_steps": [{"traffic": 20, "pause": 1, "watch": 6}, {"traffic": 30, "watch": 4}], "rollout_gates": gates}
@@ -126,6 +130,7 @@ def test_a_gate_before_a_step_and_one_before_the_promotion(shop):
     shop.assert_as_ever(ALL_NEW)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "given, words",
     [
@@ -141,6 +146,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_touched(shop, given, 
     assert {**after, "files": ""} == {**before, "files": ""}
 
 
+@pytest.mark.thorough
 def test_check_mode_touches_nothing(shop):
     before = shop.all_of_it()
     run = canary(shop, "2.0", "--check", "--diff").assert_good()

@@ -114,6 +114,7 @@ def test_the_next_controller_goes_on_and_another_one_undoes_it(shop, kept, inven
         assert PASSWORD not in run.output and "Traceback" not in run.output
 
 
+@pytest.mark.thorough
 @CORES
 def test_without_etcd_no_later_batch_begins_and_the_same_command_finishes(shop, kept, inventory, hold, core):
     given = {"inventory": inventory, "rolling_batches": [1]}

@@ -62,6 +62,7 @@ def test_a_later_batch_that_fails_is_undone_and_the_one_before_too(shop, hooks, 
     ]
 
 
+@pytest.mark.thorough
 def test_an_upset_configuration_does_not_disturb_a_good_one(shop, hooks, notes, tmp_path):
     (tmp_path / "ansible.cfg").write_text(UPSET)
     phases = ("before_rollout", "before_drain", "after_enable", "after_rollout")
@@ -75,6 +76,7 @@ def test_an_upset_configuration_does_not_disturb_a_good_one(shop, hooks, notes, 
     assert [journal["outcome"] for journal in shop.journals()] == ["succeeded"]
 
 
+@pytest.mark.thorough
 def test_a_release_that_answers_with_errors_is_undone(shop):
     run = shop.roll("3.0", hosts="app1:app2", **SOON)
     run.assert_bad("Rollout of shop to 3.0 FAILED in the batch app1, app2: app1", "not healthy, last seen: HTTP 500")
@@ -98,6 +100,7 @@ def test_a_hook_that_says_no_before_the_drain_touches_nothing(shop, hooks, notes
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"})
 
 
+@pytest.mark.thorough
 def test_a_hook_that_says_no_in_the_end_is_no_success(shop, hooks):
     run = shop.roll("2.0", hosts="app1:app2", rollout_hooks=hooks(after_rollout=[fails("app2")]))
     run.assert_bad("app2: hook after_rollout, task 'Say no': no, not here.")
@@ -127,6 +130,7 @@ def test_within_the_budget_a_host_stays_out_until_it_is_mended(shop, hooks):
     shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3", "app4"), "2.0"), app2=("enabled", 30))
 
 
+@pytest.mark.thorough
 def test_who_is_not_healthy_within_the_budget_is_not_forgotten_by_the_soak(shop):
     page = "{{ 'nowhere' if inventory_hostname == 'app2' else 'health' }}"
     health = {"url": "http://127.0.0.1:{{ shop_port }}/" + page, "version": "$.version"}
@@ -152,6 +156,7 @@ def test_a_file_that_is_not_there_is_a_failure_like_any_other(shop, hooks, phase
     assert shop.lease() is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["end_host", "end_batch", "end_play"])
 def test_a_batch_that_a_hook_ends_is_undone_and_none_follows(shop, hooks, notes, how):
     end = {"name": "End it", "ansible.builtin.meta": how, "when": "inventory_hostname in ['app2', 'app3']"}
@@ -162,12 +167,14 @@ def test_a_batch_that_a_hook_ends_is_undone_and_none_follows(shop, hooks, notes,
     assert shop.lease() is None
 
 
+@pytest.mark.thorough
 def test_a_host_that_a_hook_ends_goes_on_with_its_batch(shop, hooks):
     end = {"name": "End it", "ansible.builtin.meta": "end_host", "when": "inventory_hostname == 'app1'"}
     shop.roll("2.0", rollout_hooks=hooks(after_deploy=[end]), hosts="app1:app2").assert_good()
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0"})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("phase", ["before_rollout", "after_rollout"])
 def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
     run = shop.roll("2.0", rollout_hooks=hooks(**{phase: ABSENT}), hosts="app1:app2")
@@ -176,6 +183,7 @@ def test_a_file_that_is_not_there_before_and_after(shop, hooks, phase):
     assert shop.lease() is None
 
 
+@pytest.mark.thorough
 def test_a_file_that_one_host_lacks_is_held_against_the_budget(shop, hooks):
     mine = {"name": "Take along its own", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}
     directory = hooks(after_deploy=[mine], app1=[], app3=[])
@@ -186,6 +194,7 @@ def test_a_file_that_one_host_lacks_is_held_against_the_budget(shop, hooks):
     assert (journal["outcome"], shop.lease()) == ("succeeded_with_failures", None)
 
 
+@pytest.mark.thorough
 def test_within_the_budget_a_host_that_fails_under_traffic_is_taken_out_again(shop, hooks):
     run = shop.roll("2.0", hosts="app1:app2", rollout_hooks=hooks(after_enable=[fails("app2")]), rolling_max_failures=1)
     assert "app2: hook after_enable, task 'Say no': no, not here." in run.assert_good().output

@@ -111,6 +111,7 @@ def test_one_that_is_undone_and_others_are_told(shop, watched, told, tmp_path):
     assert shop.journals()[-1]["summary"]["undone"] == known["undone"]
 
 
+@pytest.mark.thorough
 def test_a_probe_ends_with_its_run(shop, watched, hold, tmp_path):
     run = shop.start_rolling("2.0", rollout_hooks=hold(), **watched)
     hold.until(run)

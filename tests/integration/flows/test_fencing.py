@@ -109,6 +109,7 @@ def test_a_controller_that_overslept_changes_nothing(shop, hold, other, point):
     assert "Traceback" not in late.output
 
 
+@pytest.mark.thorough
 def test_a_step_that_outlasts_the_lease_is_no_reason_to_stop_while_nobody_else_comes(shop, hooks, notes):
     take_long = {"name": "Take long", "ansible.builtin.command": "sleep 14", "run_once": True}
     directory = hooks(after_deploy=[take_long], before_enable=[notes.task("enabling")])
@@ -117,6 +118,7 @@ def test_a_step_that_outlasts_the_lease_is_no_reason_to_stop_while_nobody_else_c
     assert len(notes.read()) == 3 and "3 hosts are on it" in run.output and shop.lease() is None
 
 
+@pytest.mark.thorough
 @CORES
 def test_what_takes_longer_than_the_lease_inside_the_deployment_is_not_gone_on_with(shop, hooks, notes):
     take_long = {"name": "Take long", "ansible.builtin.command": "sleep 14", "run_once": True}

@@ -130,6 +130,7 @@ def test_an_approval_between_two_batches(shop, hooks, notes, tmp_path_factory):
     once_more.assert_bad("Nothing of service shop waits to be promoted.", "2.0: succeeded. Nothing was touched.")
 
 
+@pytest.mark.thorough
 def test_each_batch_is_approved_by_itself(shop):
     given = {"rolling_batches": [1], "rollout_gates": [{"before": "batch", "approval": "it is time"}]}
     assert "Nothing was touched." in shop.roll("2.0", **given).assert_good().output
@@ -142,6 +143,7 @@ def test_each_batch_is_approved_by_itself(shop):
     shop.assert_as_ever(DONE)
 
 
+@pytest.mark.thorough
 def test_an_approval_before_anything_is_touched(shop, hooks, notes):
     given = {"rollout_gates": [{"before": "rollout", "approval": "the board agrees"}]}
     given["rollout_hooks"] = hooks(before_rollout=[notes.task("before")])
@@ -159,6 +161,7 @@ def test_an_approval_before_anything_is_touched(shop, hooks, notes):
     assert len(notes.read()) == 3
 
 
+@pytest.mark.thorough
 def test_a_paused_rollout_is_rolled_back(shop):
     shop.ask("set server shop/app1 weight 30")
     shop.roll("2.0", rollout_gates=ASKED, **RAMP).assert_good()
@@ -170,6 +173,7 @@ def test_a_paused_rollout_is_rolled_back(shop):
     shop.promote(hosts="shop").assert_bad("Nothing of service shop waits to be promoted.", "rolled_back")
 
 
+@pytest.mark.thorough
 def test_another_version_needs_its_own_approval(shop):
     shop.roll("2.0", rollout_gates=ASKED, **RAMP).assert_good()
     wrong = shop.promote(rollout_version="2.1", rollout_gates=ASKED)
@@ -194,6 +198,7 @@ def test_a_url_that_says_no_and_then_yes(shop, office, core):
     assert len(office.asked) == 4
 
 
+@pytest.mark.thorough
 def test_a_url_that_says_no_in_the_middle_halts_it(shop, office):
     office.answers = [200, 503]
     given = {**RAMP, "rollout_gates": [{"before": "batch", "url": office.url, "wait": 0.2, "interval": 0.05}]}
@@ -209,6 +214,7 @@ def test_a_url_that_says_no_in_the_middle_halts_it(shop, office):
     shop.assert_as_ever(DONE)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("frozen", ["finish", "wait"])
 def test_a_freeze_that_begins_between_two_batches(shop, changing, frozen):
     thawed = {"before": "rollout", "freeze": NEVER, "wait": 1}
@@ -228,6 +234,7 @@ def test_a_freeze_that_begins_between_two_batches(shop, changing, frozen):
     shop.assert_as_ever(DONE)
 
 
+@pytest.mark.thorough
 def test_what_an_attempt_before_had_begun_is_finished_in_a_freeze(shop, hooks, hold):
     """Hosts that a killed controller left out of traffic are not left there because a freeze has begun since."""
     run = shop.start_rolling("2.0", rollout_hooks=hold(), **RAMP)
@@ -242,6 +249,7 @@ def test_what_an_attempt_before_had_begun_is_finished_in_a_freeze(shop, hooks, h
     shop.assert_as_ever({**DONE, "app4": "2.0"})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
@@ -257,6 +265,7 @@ def test_a_gate_that_makes_no_sense_is_named_before_anything_is_contacted(shop, 
         shop.roll_back(rollout_gates=[gate]).assert_good()
 
 
+@pytest.mark.thorough
 def test_all_mistakes_are_named_at_once(shop):
     gates = [{"before": "rollout", "freeze": {"days": ["fri"], "from": "25:00"}}, {"before": "batch", "url": "x", "approval": "y"}]
     run = shop.roll("2.0", rollout_gates=gates, rollout_frozen="stop").assert_bad("rollout_frozen")
@@ -264,6 +273,7 @@ def test_all_mistakes_are_named_at_once(shop):
     run.assert_bad("Gate 1 (before rollout): `from` is '25:00'", "Gate 2 (before batch): it is exactly one of")
 
 
+@pytest.mark.thorough
 def test_a_rollout_that_was_cut_off_is_not_promoted(shop, hold):
     run = shop.start_rolling("2.0", rollout_hooks=hold(), **RAMP)
     hold.until(run)
@@ -275,6 +285,7 @@ def test_a_rollout_that_was_cut_off_is_not_promoted(shop, hold):
     promoted.assert_bad("Nothing of service shop waits to be promoted.")
 
 
+@pytest.mark.thorough
 @CORES
 def test_the_playbook_of_another_strategy_than_the_promoted_one_reaches_nobody(shop, tmp_path, core):
     """Not even where that one has left a plan, which is what this run has before it comes to the second playbook."""
@@ -287,6 +298,7 @@ def test_the_playbook_of_another_strategy_than_the_promoted_one_reaches_nobody(s
     assert len(shop.journals()) == 1
 
 
+@pytest.mark.thorough
 def test_a_gate_in_a_playbook_of_its_own(shop, office, tmp_path):
     gate = {"zero_downtime.deploy.gate": {"gates": [{"url": office.url}, {"freeze": NEVER}]}, "delegate_to": "localhost", "run_once": True}
     (tmp_path / "site.yml").write_text(yaml.safe_dump([{"hosts": "app1:app2", "gather_facts": False, "tasks": [gate]}]))
@@ -302,6 +314,7 @@ def test_a_gate_in_a_playbook_of_its_own(shop, office, tmp_path):
     assert len(office.asked) == 2
 
 
+@pytest.mark.thorough
 def test_a_hook_that_fails_closes_the_way(shop, hooks):
     run = shop.roll("2.0", rollout_hooks=hooks(before_rollout=[fails("app2")]), rollout_gates=ASKED, **RAMP)
     run.assert_bad("app2: hook before_rollout")

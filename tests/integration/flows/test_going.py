@@ -46,6 +46,7 @@ def test_every_hook_runs_once_for_each_host_in_its_phase(shop, hooks, notes):
     assert (journal["outcome"], journal["plan"], shop.lease()) == ("succeeded", [["app1"], ["app2", "app3"]], None)
 
 
+@pytest.mark.thorough
 @CORES
 @pytest.mark.parametrize(("where", "including"), [("{path}", 0), ("{{{{ '{path}' if inventory_hostname else '' }}}}", 1)])
 def test_a_host_costs_its_deploy_step_and_nothing_else(shop, hooks, where, including):
@@ -92,6 +93,7 @@ def test_states_and_weights_are_as_before_and_strangers_are_left_alone(shop):
     assert again.changed == 0
 
 
+@pytest.mark.thorough
 def test_the_chosen_ones_go_first_and_batches_are_spread_over_domains(shop):
     racks = {"app1": "a", "app2": "a", "app3": "a", "app4": "b", "app5": "b", "app6": "b"}
     domain = f"{{{{ {racks}[inventory_hostname] }}}}"
@@ -107,6 +109,7 @@ def test_a_limit_narrows_it(shop):
     assert shop.journals()[0]["plan"] == [["app2"]]
 
 
+@pytest.mark.thorough
 def test_a_limit_that_leaves_no_host_touches_none(shop):
     run = shop.roll("2.0", "--limit", "app6")
     shop.assert_as_ever("1.0")
@@ -114,6 +117,7 @@ def test_a_limit_that_leaves_no_host_touches_none(shop):
     assert not shop.journal.exists()
 
 
+@pytest.mark.thorough
 def test_the_user_s_own_tasks_deploy(shop, hooks, notes):
     tasks = [
         notes.task("deploy {{ rollout_deploy_version }}"),
@@ -141,6 +145,7 @@ def own_role(tmp_path):
     return write
 
 
+@pytest.mark.thorough
 def test_what_is_notified_runs_before_the_next_step(shop, hooks, notes, own_role):
     # At the end of the play, where Ansible runs handlers by itself, the host has long been back in traffic.
     own = own_role({**notes.task("deploy"), "notify": "restart"}, {**notes.task("restart"), "name": "restart"})
@@ -149,6 +154,7 @@ def test_what_is_notified_runs_before_the_next_step(shop, hooks, notes, own_role
     assert notes.read() == [f"{step} app1" for step in ("deploy", "restart", "after_deploy", "restart", "before_enable")]
 
 
+@pytest.mark.thorough
 @CORES
 def test_a_handler_that_fails_is_a_failed_deployment(shop, notes, own_role):
     handler = {"name": "restart", "ansible.builtin.command": "false", "when": "rollout_deploy_version == '2.0'"}
@@ -165,6 +171,7 @@ def test_the_user_s_own_role_deploys_there_and_back(shop, notes, own_role):
     shop.assert_as_ever("1.0")
 
 
+@pytest.mark.thorough
 def test_the_first_release_on_hosts_where_nothing_runs(shop):
     for host in ("app1", "app2", "app3"):
         shop.stop(host)
@@ -261,6 +268,7 @@ def test_an_existing_playbook_with_its_own_batches(shop, notes, tmp_path):
     shop.assert_as_ever("1.0", app6=("enabled", 30))
 
 
+@pytest.mark.thorough
 def test_the_handler_that_rolls_a_host_back(shop, tmp_path):
     shop.roll("2.0", hosts="app1:app2").assert_good()
     play = {

@@ -78,6 +78,7 @@ def test_what_is_missing_or_wrong_is_named_before_anything_is_contacted(shop, ea
     assert shop.all_of_it() == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("known", [(), ("rollout_service",), ("rollout_service", "rollout_balancers")])
 def test_a_service_that_the_inventory_does_not_describe(shop, tmp_path, known):
     described = {"rollout_service": "shop", "rollout_balancers": [{"provider": "haproxy", "socket": "/nowhere"}]}
@@ -89,6 +90,7 @@ def test_a_service_that_the_inventory_does_not_describe(shop, tmp_path, known):
         assert (f"{name} is missing" in run.last_words) == (name not in known)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("playbook", ["rollback", "status"])
 def test_the_other_playbooks_want_to_know_the_hosts_too(shop, ear, playbook):
     run = shop.play(f"zero_downtime.deploy.{playbook}", demo_socket=ear.path).assert_bad("rollout_hosts is missing")
@@ -147,6 +149,7 @@ def test_what_a_balancer_cannot_do_is_accepted_by_name(shop, tmp_path):
     shop.play(ROLLING, "--check", **{**GOOD, **lacking, **accepted}).assert_good()
 
 
+@pytest.mark.thorough
 def test_check_mode_finds_such_a_plan_too(shop):
     before = shop.all_of_it()
     wrong, words = PLANS[0]
@@ -154,6 +157,7 @@ def test_check_mode_finds_such_a_plan_too(shop):
     assert shop.all_of_it() == before
 
 
+@pytest.mark.thorough
 def test_a_release_that_nobody_can_name_may_be_accepted(shop):
     run = shop.roll("2.0", hosts="app1", rollout_health=HEALTH, rolling_no_way_back="accept").assert_good()
     shop.assert_as_ever({"app1": "2.0"})
@@ -175,6 +179,7 @@ def test_a_second_rollout_while_the_first_one_runs(shop, hold):
     shop.assert_as_ever({"app1": "2.0", "app2": "2.0", "app3": "2.0"})
 
 
+@pytest.mark.thorough
 @CORES
 def test_with_native_jinja_a_version_stays_what_it_is_or_is_refused(shop, core):
     """From 2.19 on there is no such setting, and Jinja leaves text alone."""
@@ -187,6 +192,7 @@ def test_with_native_jinja_a_version_stays_what_it_is_or_is_refused(shop, core):
     shop.assert_as_ever(dict.fromkeys(("app1", "app2"), "2.0" if core == "core-2.19" else "2.0.1"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["after_deply.yml", "after_deploy.yaml"])
 def test_a_hook_that_would_never_run_is_named(shop, ear, tmp_path, name):
     for each in (name, "before_drain.yml", "theirs.yml"):
@@ -203,6 +209,7 @@ UNREADABLE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("content", "words"), UNREADABLE.values(), ids=list(UNREADABLE))
 def test_a_hook_that_cannot_be_read_ends_it_before_anything_is_contacted(shop, ear, tmp_path, content, words):
     (tmp_path / "after_deploy.yml").write_text(content)
@@ -223,6 +230,7 @@ def test_a_deploy_role_that_is_not_there_is_named_before_anything_is_contacted(s
     assert shop.all_of_it() == before
 
 
+@pytest.mark.thorough
 def test_the_status_needs_neither_hooks_nor_a_deploy_role(shop, tmp_path):
     (tmp_path / "after_deploy.yml").write_text("- name: [")
     given = {"rollout_hosts": "shop", "rollout_hooks": str(tmp_path), "rollout_deploy_role": "my_rolle"}

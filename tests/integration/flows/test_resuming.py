@@ -44,6 +44,7 @@ def test_after_a_kill_the_same_command_finishes(shop, cut_off):
     assert shop.roll("2.0").assert_good().changed == 0
 
 
+@pytest.mark.thorough
 def test_after_ansible_has_given_up_the_same_command_finishes(shop, hooks, tmp_path):
     """A file that it cannot parse ends it at once: nothing is rescued, no later play runs."""
     directory = hooks(after_deploy=[{"name": "Go on", "ansible.builtin.include_tasks": "more.yml"}])
@@ -69,6 +70,7 @@ def test_after_an_interrupt_a_rollback_undoes_it_and_a_second_one_nothing(shop, 
     shop.assert_as_ever("1.0", app2=("enabled", 30))
 
 
+@pytest.mark.thorough
 def test_a_rollback_undoes_the_last_rollout_once(shop):
     shop.roll("2.0").assert_good()
     run = shop.roll_back().assert_good()
@@ -93,6 +95,7 @@ def test_another_version_takes_the_place_of_an_unfinished_one(shop, cut_off):
     shop.assert_as_ever("1.0", app2=("enabled", 30))
 
 
+@pytest.mark.thorough
 def test_one_that_fails_in_the_place_of_an_unfinished_one_undoes_both(shop, cut_off):
     cut_off(signal.SIGKILL)
     run = shop.roll("3.0", **RAMP, **SOON).assert_bad(
@@ -102,6 +105,7 @@ def test_one_that_fails_in_the_place_of_an_unfinished_one_undoes_both(shop, cut_
     shop.assert_as_ever("1.0", app2=("enabled", 30))
 
 
+@pytest.mark.thorough
 def test_one_that_does_not_begin_does_not_forget_what_the_unfinished_one_owes(shop, cut_off, hooks):
     cut_off(signal.SIGKILL)
     directory = hooks(before_rollout=[fails("app1")], after_drain=[])
