@@ -43,6 +43,7 @@ def test_a_bad_rollout_as_lines_in_place_of_the_usual_output(shop, roll, hooks):
     why = "app3: hook before_enable, task 'Say no': no, not here"
     deployed = ("drain", "deploy", "check")
     assert told == [
+        f"TASK [Show the plan] {'*' * 59}",
         "shop 2.0 | batch 1 of 2 | begins: app1",
         *phases("batch 1 of 2", *deployed, "return", "soak"),
         "shop 2.0 | batch 2 of 2 | begins: app2, app3",
