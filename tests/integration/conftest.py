@@ -25,8 +25,8 @@ etcd = _unit.etcd
 EVERYTHING = _unit.EVERYTHING
 
 
-# Tests that start Ansible for each variation: `make test` runs the first one of each test and core, `make test-all` all of them.
-# What they vary is the input of a decision that unit tests vary too.
+# Tests that start Ansible for each variation: `make test` runs the first one of each test and core, for its time; `make test-all`
+# runs all of them.
 FIRST_VARIATION = ("flows", "conformance/test_doors.py", "conformance/test_fencing.py", "providers/test_strategies.py")
 
 
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out further variations, and put the long ones first: whoever is done takes some over, and nobody waits for a last long one."""
+    """Leave out what `make test-all` adds, and start the longest tests first, so that no worker ends with one alone."""
     if not EVERYTHING:
         kept, others, seen = [], [], set()
         for item in items:

@@ -157,7 +157,7 @@ def _answers(text: str) -> list[str]:
     """Cut a connection's output at the empty line that ends each answer."""
     answers: list[str] = []
     lines: list[str] = []
-    # Not `splitlines`: what a member's own answer to a check says is quoted there, with whatever characters are in it.
+    # Not `splitlines`: the text quotes a member's answer to a check, which may contain other line separators.
     for line in text.split("\n")[:-1]:
         if line:
             lines.append(line)

@@ -13,6 +13,7 @@ import socket
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -62,6 +63,20 @@ def agent():
     thread.join(10)
 
 
+@contextmanager
+def serving(handler):
+    """A web server on loopback while the block runs; yields its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
 @pytest.fixture
 def sorry():
     """The port of a server that counts the requests which come to it, and the list of them."""
@@ -78,13 +93,8 @@ def sorry():
         def log_message(self, *_args):
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sorry)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.server_address[1], paths
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    with serving(Sorry) as port:
+        yield port, paths
 
 
 def ask(shop, command):
@@ -140,13 +150,8 @@ def on_request():
         def log_message(self, *_args):
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Caller)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/", calls
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    with serving(Caller) as port:
+        yield f"http://127.0.0.1:{port}/", calls
 
 
 @pytest.mark.timeout(600)
