@@ -13,7 +13,7 @@ from typing import Any, Callable
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import until
 
 # Seconds between an answer and the next request. Clients, members and driver share one process, which these must not fill.
-PAUSE = 0.002
+PAUSE = 0.01
 
 
 class Load:

@@ -16,7 +16,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clie
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import until
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.test_doors import BLUE_GREEN, GREEN_BLUE, Site
 
-USABLE = 20.0  # seconds: enough for a module to begin on a busy machine
+USABLE = 45.0  # seconds: enough for a module to begin on a slow and busy machine
 CONNECTIONS = Path(__file__).parent / "connection"
 
 
@@ -65,9 +65,9 @@ def test_a_drain_that_overslept_writes_nothing_more(site, apps, task, way):
     until("the requests are under way", lambda: apps["m1"].holding == 2)
     began = []
     leaving = Aside(lambda: site.play(task(entries, lease(USABLE)), began=began.append))
-    until("m1 is out on both", lambda: site.states() == ["disabled"] * 2, seconds=60)
+    until("m1 is out on both", lambda: site.states() == ["disabled"] * 2 or not leaving.runs, seconds=120)
     os.killpg(began[0], signal.SIGSTOP)
-    assert leaving.runs, leaving.result
+    assert leaving.runs, leaving
     time.sleep(USABLE + 0.1)
     # Another controller has its own idea of the pool.
     for rig in (site.lb1, site.lb2):

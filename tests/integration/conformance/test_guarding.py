@@ -12,7 +12,6 @@ from contextlib import nullcontext
 import pytest
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.errors import (
-    DeployError,
     InvalidInput,
     Refused,
     Unreachable,
@@ -58,18 +57,28 @@ def test_the_guard_knows_who_is_down(rig, apps):
     set_pool(rig.entry(), ["m4"], state="disabled", min_available=4)
 
 
-def _take_out(entry, name, start, answers):
-    start.wait()
-    try:
-        set_pool(entry, [name], state="disabled", min_available=2)
-        answers.put((name, "out"))
-    except Refused:
-        answers.put((name, "refused"))
-    except DeployError as error:
-        answers.put((name, repr(error)))
+def _take_out(entry, name, turns, start, answers):
+    for _turn in range(turns):
+        start.wait()
+        try:
+            set_pool(entry, [name], state="disabled", min_available=2)
+            answers.put((name, "out"))
+        except Refused:
+            answers.put((name, "refused"))
+        except Exception as error:
+            answers.put((name, repr(error)))
 
 
 def test_writers_in_several_processes_never_take_too_many(rig):
+    turns, names = 5, ("m1", "m2", "m3", "m4")
+    start, answers = FORK.Barrier(len(names) + 1), FORK.SimpleQueue()
+    # Whatever each of them calls the balancer: it is the same one.
+    writers = [
+        FORK.Process(target=_take_out, args=(rig.entry(name=f"lb-{name}"), name, turns, start, answers))
+        for name in names
+    ]
+    for writer in writers:  # before a thread here talks to the balancer: a child would inherit the locks that it holds
+        writer.start()
     least = [4]
     ended = threading.Event()
 
@@ -81,24 +90,18 @@ def test_writers_in_several_processes_never_take_too_many(rig):
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        for turn in range(5):
-            start, answers = FORK.Barrier(4), FORK.SimpleQueue()
-            # Whatever each of them calls the balancer: it is the same one.
-            writers = [
-                FORK.Process(target=_take_out, args=(rig.entry(name=f"lb-{name}-{turn}"), name, start, answers))
-                for name in ("m1", "m2", "m3", "m4")
-            ]
-            for writer in writers:
-                writer.start()
+        for _turn in range(turns):
+            start.wait(60)
             said = dict(answers.get() for each in writers)
-            for writer in writers:
-                writer.join()
-            assert sorted(said.values()) == ["out", "out", "refused", "refused"]
+            assert sorted(said.values()) == ["out", "out", "refused", "refused"], said
             health = "fresh" if rig.balancer().capabilities.returns_by_check else "none"
             set_pool(rig.entry(), list(said), state="enabled", health=health)
     finally:
         ended.set()
         watcher.join(20)
+        for writer in writers:
+            writer.kill()
+            writer.join()
     assert least[0] == 2
 
 

@@ -21,8 +21,8 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PROVIDERS = [name for name in ("haproxy", "nginx", "apache", "caddy", "envoy", "traefik") if found(name)]
-REQUESTS = 5000  # at the least, in each of the two rollouts
-RATE = 300  # a second
+REQUESTS = 2000  # at the least, in each of the two rollouts
+RATE = 100  # a second
 QUICK = {"rolling_batches": [3], "rolling_soak": 0.5}
 
 
