@@ -17,8 +17,8 @@ SWITCH = "Give all of the traffic to green"
 CASES = [
     ("rolling", "kill", DRAIN, 0, 60, "again", True),
     ("rolling", "b2-hung", DRAIN, -1, None, "again", False),
-    ("blue_green", "kill", SWITCH, -1, 40, "rollback", True),
-    ("canary", "error_500", "", 0, None, "itself", False),
+    pytest.param("blue_green", "kill", SWITCH, -1, 40, "rollback", True, marks=pytest.mark.thorough),
+    pytest.param("canary", "error_500", "", 0, None, "itself", False, marks=pytest.mark.thorough),
 ]
 
 

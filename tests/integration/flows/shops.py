@@ -29,7 +29,7 @@ DEMO = Path(fleet.__file__).resolve().parent
 CHECKOUT = DEMO.parents[1]
 AS_EVER = ("enabled", 100)
 LONGEST = 200.0  # seconds for one playbook
-RATE = 250.0  # requests a second, of all clients
+RATE = 100.0  # requests a second, of all clients
 
 # For the tests that are worth the time of two runs.
 CORES = pytest.mark.parametrize("core", ["core-2.19", "core-2.16"])

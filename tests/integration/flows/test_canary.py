@@ -35,7 +35,7 @@ def events(shop):
 
 @CORES
 def test_one_that_is_no_worse_goes_to_all(shop, core):
-    with shop.under_load(least=5000) as load:
+    with shop.under_load(250, least=5000) as load:
         canary(shop, "2.0").assert_good()
     assert load["failed"] == 0 and load["requests"] >= 5000, load
     shop.assert_as_ever(ALL_NEW)
