@@ -31,7 +31,7 @@ def analysis(site, **more):
 
 
 def test_a_canary_that_closes_its_connections_is_found_and_one_that_answers_passes(site, apps):
-    with Load(site.lb1.port), Load(site.lb2.port):
+    with Load(site.lb1.port, clients=1), Load(site.lb2.port, clients=1):
         (good,) = site.play(analysis(site, watch=5))
         apps["m1"].fault = "close"
         (bad,) = site.play(analysis(site, watch=60))
