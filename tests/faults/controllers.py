@@ -18,7 +18,7 @@ from typing import Any
 from .ground import BLUE, HOSTS, Ground
 from .places import CHECKOUT, HERE
 
-LONGEST = 600.0  # seconds for one playbook: after that it hangs
+LONGEST = 600.0  # seconds; a playbook that takes longer hangs
 COLLECTION = ("ansible_collections", "zero_downtime", "deploy")
 PUBLISHED = ("galaxy.yml", "meta", "playbooks", "plugins", "roles")
 COMMAND = Path(sys.executable).parent / "ansible-playbook"

@@ -16,7 +16,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.conformance.clie
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.rigs.base import until
 from ansible_collections.zero_downtime.deploy.tests.integration.conformance.test_doors import BLUE_GREEN, GREEN_BLUE, Site
 
-USABLE = 45.0  # seconds: enough for a module to begin on a slow and busy machine
+USABLE = 45.0  # seconds: a module starts within them on a slow and busy machine
 CONNECTIONS = Path(__file__).parent / "connection"
 
 
@@ -66,6 +66,7 @@ def test_a_drain_that_overslept_writes_nothing_more(site, apps, task, way):
     began = []
     leaving = Aside(lambda: site.play(task(entries, lease(USABLE)), began=began.append))
     until("m1 is out on both", lambda: site.states() == ["disabled"] * 2 or not leaving.runs, seconds=120)
+    assert leaving.runs, leaving
     os.killpg(began[0], signal.SIGSTOP)
     assert leaving.runs, leaving
     time.sleep(USABLE + 0.1)

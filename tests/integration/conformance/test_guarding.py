@@ -72,12 +72,12 @@ def _take_out(entry, name, turns, start, answers):
 def test_writers_in_several_processes_never_take_too_many(rig):
     turns, names = 5, ("m1", "m2", "m3", "m4")
     start, answers = FORK.Barrier(len(names) + 1), FORK.SimpleQueue()
-    # Whatever each of them calls the balancer: it is the same one.
+    # Each entry has a name of its own for the same balancer: the lock must not depend on it.
     writers = [
         FORK.Process(target=_take_out, args=(rig.entry(name=f"lb-{name}"), name, turns, start, answers))
         for name in names
     ]
-    for writer in writers:  # before a thread here talks to the balancer: a child would inherit the locks that it holds
+    for writer in writers:  # forked before the watcher thread starts: a child inherits the locks that threads hold
         writer.start()
     least = [4]
     ended = threading.Event()

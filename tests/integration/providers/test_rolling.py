@@ -21,9 +21,9 @@ from ansible_collections.zero_downtime.deploy.tests.support.balancers.find impor
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PROVIDERS = [name for name in ("apache", "caddy", "traefik") if found(name)]
-# `make test` rolls out behind these too: HAProxy in the scenarios, NGINX and Envoy in test_strategies.py and test_configurations.py.
+# `make test` has other rollouts behind these: HAProxy in flows and scenarios, Envoy (blue-green) and NGINX (canary) in test_strategies.py.
 OTHERS = [pytest.param(name, marks=pytest.mark.thorough) for name in ("haproxy", "nginx", "envoy") if found(name)]
-REQUESTS = 2000  # at the least, in each of the two rollouts
+REQUESTS = 5000  # at the least, in each of the two rollouts
 RATE = 100  # a second
 QUICK = {"rolling_batches": [3], "rolling_soak": 0.5}
 

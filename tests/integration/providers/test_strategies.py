@@ -23,7 +23,7 @@ from ansible_collections.zero_downtime.deploy.tests.integration.providers.shop i
 )
 from ansible_collections.zero_downtime.deploy.tests.support.balancers.find import found
 
-# The first of each is what `make test` runs.
+# `make test` runs the first of each list.
 BLUE_GREEN = [name for name in ("envoy", "nginx", "apache", "traefik") if found(name)]
 CANARY = [name for name in ("nginx", "envoy") if found(name)]
 

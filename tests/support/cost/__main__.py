@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m cost FILE``: the table of what tests cost, by directory, then by file."""
+"""``python -m cost FILE``: tables of the processor time of tests, by directory and by file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Callable
 
 
 def table(tests: list[dict], key: Callable[[PurePath], str]) -> list[str]:
-    """Lines, the dearest first: processor seconds, share, seconds, tests, name."""
+    """Lines of processor seconds, share, seconds, number of tests and name, highest processor time first."""
     groups: dict[str, list[dict]] = defaultdict(list)
     for test in tests:
         groups[key(PurePath(test["test"].partition("::")[0]))].append(test)
