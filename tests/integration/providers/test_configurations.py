@@ -105,7 +105,6 @@ def ask(shop, command):
         return b"".join(iter(lambda: line.recv(65536), b"")).decode()
 
 
-@pytest.mark.timeout(400)
 def test_standby_servers_agents_and_sessions_that_end_when_a_member_is_disabled(make_shop, agent, sorry):
     port, asked_of_sorry = sorry
     config = CONFIG.replace(
@@ -154,7 +153,6 @@ def on_request():
         yield f"http://127.0.0.1:{port}/", calls
 
 
-@pytest.mark.timeout(600)
 def test_haproxy_is_reloaded_before_each_batch_while_downloads_are_in_flight(make_shop, on_request, tmp_path):
     """The downloads belong to former workers then, which no statistics of the worker that answers show."""
     config = CONFIG.replace("hard-stop-after 5s", "hard-stop-after 120s")
@@ -201,7 +199,6 @@ def test_haproxy_is_reloaded_before_each_batch_while_downloads_are_in_flight(mak
     assert "in traffic as before" in said and set(shop.fleet.versions().values()) == {"2.0"}
 
 
-@pytest.mark.timeout(400)
 def test_caddy_is_reloaded_by_someone_else_while_a_batch_is_out(tmp_path):
     """Its configuration knows nothing of what came by the API, so that the members would be back while they are deployed to."""
     shop = Shop(tmp_path, "caddy")

@@ -63,7 +63,6 @@ def shop(provider, tmp_path):
         made.fleet.stop()
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("provider", BLUE_GREEN)
 def test_blue_green_there_and_back_and_there_again(shop, provider):
     out = shop.work / "out.yml"
@@ -102,7 +101,6 @@ def test_blue_green_there_and_back_and_there_again(shop, provider):
     assert shop.fleet.versions() == {**dict.fromkeys(BLUE, "1.0"), **dict.fromkeys(GREEN, "2.0")}
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("provider", CANARY)
 def test_a_canary_that_passes_and_one_that_fails(shop, provider):
     count = shop.work / "count.py"
