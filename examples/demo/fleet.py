@@ -257,15 +257,16 @@ class Fleet:
         self.socket.unlink(missing_ok=True)
 
     def _stop_keepers(self) -> None:
-        """End what a rollout that was cut off has left behind to keep its members out of traffic; by itself it ends in two minutes.
+        """End the watchdogs that keep members out of traffic after their playbook has ended.
 
-        Its command line is that of its playbook, which names our directory.
+        The command line of a watchdog is that of its playbook, which names our directory, as `-e demo_run=...` or in JSON.
         """
-        mark = f"demo_run={self.run}".encode()
+        marks = [f"demo_run={self.run}\0".encode(), f'"demo_run": {json.dumps(str(self.run))}'.encode()]
         for file in Path("/proc").glob("[0-9]*/cmdline"):
             # It, or whoever else it was, may have ended meanwhile.
             with contextlib.suppress(OSError):
-                if mark in file.read_bytes().split(b"\0"):
+                command = file.read_bytes()
+                if any(mark in command for mark in marks):
                     os.kill(int(file.parent.name), signal.SIGKILL)
 
 
