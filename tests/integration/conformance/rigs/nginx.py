@@ -31,6 +31,7 @@ from ansible_collections.zero_downtime.deploy.tests.support.ports import free_po
 # What binds clients to members: NGINX's own, or, before there was that, a hash of what the client's cookie says.
 STICKY_SINCE = (1, 29, 6)
 KEEPALIVE_MIN_TIMEOUT_SINCE = (1, 27, 4)
+WORKERS = 2
 
 
 def rigs() -> dict[str, Maker]:
@@ -83,12 +84,13 @@ class NginxRig(Rig):
         self.server.start([*self.within, *self.command], self._answers)
 
     def _answers(self) -> bool:
+        """The socket accepts connections before the first worker runs, so the workers are counted as well."""
         try:
-            self.driver().master.pid()
+            started = len(self.workers()) == WORKERS
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except (DeployError, OSError):
             return False
-        return True
+        return started
 
     def stop(self) -> None:
         self.server.stop()
@@ -167,7 +169,7 @@ class NginxRig(Rig):
         (here / "nginx.conf").write_text(
             f"""
 daemon off;
-worker_processes 2;
+worker_processes {WORKERS};
 pid {self.pid_file};
 error_log {self.log} notice;
 events {{ worker_connections 512; }}
