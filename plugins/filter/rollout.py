@@ -9,6 +9,7 @@ import json
 import time
 from typing import Any, Callable, Mapping
 
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Provider
@@ -57,18 +58,26 @@ CANNOT_BE_REACHED = "cannot be reached, so it cannot be checked"
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
 
 
-def rollout_or_anybody(found: list[str], ours: bool = True) -> list[str] | str:
+def rollout_or_anybody(found: list[str], limited: list[str], ours: bool = True) -> list[str] | str:
     """The hosts of a playbook's first play, as a pattern.
 
     Every first play has this filter in its `hosts`, which Ansible's main process reads: see `IMPORTED_FOR_WORKERS`. Measured: 0.8 s of
     the processor's time in each run.
 
-    :param found: what `rollout_hosts` matches. Where that is nobody, any host will do to say so.
+    :param found: what `rollout_hosts` matches.
+    :param limited: what ``--limit`` leaves of the inventory. Where none of these is among them, any host will do to say so.
     :param ours: whether the play is of the strategy that is gone on with; see the playbook promote.
+    :raises AnsibleFilterError: an option of ``ansible-playbook`` would leave out tasks, this play's perhaps among them.
     """
     if not ours:
         return "localhost:!localhost"
-    return list(found) or "all:localhost"
+    for option in ("start_at_task", "step"):
+        if context.CLIARGS.get(option):
+            raise AnsibleFilterError(
+                f"--{option.replace('_', '-')} leaves out tasks of a rollout, and a rollout is whole or none. Nothing was contacted. "
+                "One that is unfinished is gone on with by the same command, without the option."
+            )
+    return list(found) if {*found} & {*limited} else "all:localhost"
 
 
 def rollout_balancer_problems(balancers: Any) -> list[str]:
