@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .sentences import ended, failures_sentence, listed
-from .story import told
+from .story import NOT_WRITTEN, told
 
 SWITCH, FAILED, BACK, END = "switch", "failed", "back", "end"
 
@@ -70,10 +70,11 @@ def story(
         return told("nothing_to_do", f"{name}: nothing to do. {live} is live on it, and healthy.")
     if plan.get("paused"):
         return _paused(name, plan, now, check_mode)
+    if check_mode and halted:
+        return told("abandoned", f"{name} would FAIL while {idle} is deployed to: {halted['why']}", NOT_WRITTEN, failed=True)
     if check_mode:
         return told(
-            "succeeded",
-            f"{name} would deploy to {idle} ({listed(plan['hosts'])}) and give it the traffic of {live}. Check mode: nothing was written.",
+            "succeeded", f"{name} would deploy to {idle} ({listed(plan['hosts'])}) and give it the traffic of {live}. {NOT_WRITTEN}"
         )
     if halted:
         return told(

@@ -28,7 +28,8 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
     :param known: what the rollout has come to before this batch: ``reached``, ``failures``, ``canary`` and ``paused``.
     :param most: how many hosts of the rollout may fail.
     :returns: ``hosts`` and ``number`` of the batch (see :func:`pauses.batch_number`) and whether it ``begins``; whether the rollout
-        still has its lease (``leased``), the hosts are out of traffic (``drained``) and the rollout ``goes_on``, else ``why`` not;
+        still has its lease (``leased``), the hosts are out of traffic (``drained``), may be (``touched``), and the rollout
+        ``goes_on``, else ``why`` not;
         who has failed in the rollout (``failures``) and who of the batch has not (``sound``); the members ``to_drain``,
         ``to_return`` and ``to_leave_out``, and the ``steps`` of a canary that the batch stands for.
     """
@@ -55,6 +56,7 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
         "leased": leased,
         "to_drain": [members[each] for each in hosts] if leased and not there and not steps.broken else [],
         "drained": drained,
+        "touched": drained or _may_be_out(steps.drained),
         "failures": failures,
         "sound": sound,
         "goes_on": goes_on,
@@ -63,6 +65,15 @@ def standing(plan: Mapping[str, Any], host: str, known: Mapping[str, Any], steps
         "steps": taken,
         "why": _why(hosts, leased, steps, failures if len(failures) > most else {}, known["canary"]["why"]),
     }
+
+
+def _may_be_out(drain: Mapping[str, Any]) -> bool:
+    """Whether a drain that did not end well may have left members out: one that reports has put them back, or says that they changed.
+
+    A task that died (a time limit, a worker that was killed) reports nothing.
+    """
+    ran = bool(drain) and not drain.get("skipped")
+    return ran and ("problem" not in drain or bool(drain.get("changed")))
 
 
 def _why(hosts: list[str], leased: bool, steps: Steps, failures: dict[str, str], canary_says: str) -> str:

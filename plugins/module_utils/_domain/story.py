@@ -11,6 +11,9 @@ from .gates import place
 from .sentences import ended, failures_sentence, listed
 
 
+NOT_WRITTEN = "Check mode: nothing was written."
+
+
 def story(
     rollout: dict[str, Any],
     halted: dict[str, Any] | None,
@@ -49,6 +52,8 @@ def _forward(
 ) -> dict[str, Any]:
     name = f"Rollout of {rollout['service']} to {rollout['version']}"
     if halted:
+        if check_mode:
+            return told("abandoned", f"{name} would FAIL in the batch {listed(halted['hosts'])}: {halted['why']}", NOT_WRITTEN, failed=True)
         return _undone(name, rollout, halted, undone, undo_failures)
     if not rollout["hosts"]:
         return told(
@@ -59,7 +64,7 @@ def _forward(
         return _paused(name, rollout, failures, check_mode)
     if check_mode:
         batches = "; ".join(listed(group) for group in rollout["groups"])
-        return told("succeeded", f"{name} would deploy to {batches}. Check mode: nothing was written.")
+        return told("succeeded", f"{name} would deploy to {batches}. {NOT_WRITTEN}")
     reached_so_far = {*rollout["reached"]}
     unreached = [host for host in rollout["hosts"] if host not in reached_so_far]
     if unreached:
@@ -90,7 +95,7 @@ def _paused(name: str, rollout: dict[str, Any], failures: dict[str, str], check_
     asked = paused["waits_for"] == "approval"
     if check_mode:
         return {
-            **told("succeeded", f"{name} would pause {where}: {paused['why']}. Check mode: nothing was written.", failed=not asked),
+            **told("succeeded", f"{name} would pause {where}: {paused['why']}. {NOT_WRITTEN}", failed=not asked),
             "paused": paused,
         }
     lines = [f"{name} {'has paused' if asked else 'HALTED'} {where}: {paused['why']}."]
@@ -119,7 +124,7 @@ def undo_story(
         return told("nothing_to_do", f"Rollback of {service}: nothing to undo.")
     if check_mode:
         batches = "; ".join(listed(group) for group in plan["groups"])
-        return told("rolled_back", f"Rollback of {service} would undo {batches}. Check mode: nothing was written.")
+        return told("rolled_back", f"Rollback of {service} would undo {batches}. {NOT_WRITTEN}")
     undo_failures = _all_failures(plan, undo_failures)
     return told(
         "rollback_failed" if undo_failures else "rolled_back",

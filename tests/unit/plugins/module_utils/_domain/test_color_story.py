@@ -62,6 +62,9 @@ def test_one_that_waits_says_for_what(now, words):
 
 def test_check_mode_foretells():
     assert "would deploy to green (a, c) and give it the traffic of blue" in told(check_mode=True)["lines"][0]
+    end = told(halted={"hosts": ["a"], "why": "no such release."}, check_mode=True)
+    assert end["failed"] and "would FAIL while green is deployed to: no such release" in end["lines"][0]
+    assert end["lines"][1:] == ["Check mode: nothing was written."]
 
 
 def test_the_end_of_a_rollback():

@@ -55,6 +55,22 @@ def test_a_host_that_fails_before_the_drain_keeps_its_batch_in_traffic():
     assert stands(broken={"c": "hook before_drain"}, most=1)["to_drain"] == []
 
 
+@pytest.mark.parametrize(
+    ("drained", "touched"),
+    [
+        ({}, False),
+        ({"skipped": True, "changed": False}, False),
+        ({"problem": "2 of 4 would be left", "changed": False}, False),
+        ({"problem": "still busy, and lb2 could not be put back", "changed": True}, True),
+        ({"failed": True, "msg": "Timed out after 9 second(s).", "changed": False}, True),
+        ({"unreachable": True}, True),
+        (DONE, True),
+    ],
+)
+def test_who_may_be_out_of_traffic_counts_as_touched(drained, touched):
+    assert stands(drained=drained)["touched"] is touched
+
+
 def test_who_is_sound_returns_as_it_was():
     seen = stands(drained=DONE, failed={"c": "not healthy"}, most=1)
     assert seen["drained"] and seen["goes_on"] and seen["sound"] == ["b"]

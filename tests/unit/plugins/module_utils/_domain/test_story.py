@@ -143,6 +143,12 @@ def test_halted_where_nothing_may_be_undone_does_not_say_that_nothing_was_touche
     assert told["lines"] == [WHY, f"Nothing was undone: a had been touched before. {AGAIN}"]
 
 
+def test_in_check_mode_nothing_was_touched():
+    told = end(rollout("a", "b", "c", reached=[], touched=["a"]), HALTED, check_mode=True)
+    assert (told["outcome"], told["failed"], told["left_out"]) == ("abandoned", True, [])
+    assert told["lines"] == [WHY.replace("FAILED", "would FAIL"), "Check mode: nothing was written."]
+
+
 def test_what_is_owed_to_hosts_beyond_this_rollout_is_owed_still():
     before = {"versions": {"a": "1.0", "b": "2.0", "z": "1.0"}}
     assert end(rollout("a", left_alone=["b"], before=before))["left_out"] == ["z"]
@@ -174,7 +180,9 @@ def test_nobody_is_counted_as_done_or_back_who_was_not_reached(
         )
         assert told["failed"] or told["left_out"] == list(failures)
         assert set(told["left_out"]) >= set(planned) - set(reached)
-    if is_halted:
+    if is_halted and check_mode:
+        assert told["failed"] and "touched" not in " ".join(told["lines"])
+    elif is_halted:
         assert told["failed"]
         back = [host for host in undone["hosts"] if host in undone["reached"] and host not in undo_failures]
         assert (told["outcome"] == "rolled_back") == (
