@@ -9,7 +9,7 @@ from typing import Any, Mapping
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import lookup_loader
+from ansible.plugins.lookup.inventory_hostnames import LookupModule as InventoryHostnames
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import preflight
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils import variables
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
         ]
 
     def _found_by(self, pattern: str, task_vars: dict[str, Any]) -> list[str]:
-        lookup = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
+        lookup = InventoryHostnames(loader=self._loader, templar=self._templar)
         return [str(name) for name in lookup.run([pattern], variables=task_vars)]
 
     def _ours(self, hostvars: Any, host: str) -> dict[str, Any]:

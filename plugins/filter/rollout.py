@@ -9,7 +9,6 @@ import json
 import time
 from typing import Any, Callable, Mapping
 
-from ansible import context
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._balancers.declaration import Provider
@@ -48,36 +47,15 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases im
 )
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._use_cases.fence import read
 
-# Not for the filters: Ansible's main process loads this file when it reads a play, and each task's worker, a fork of it, then
-# finds imported what it would import anew. Measured: 12 to 27 ms of every task that talks to a balancer, a host or the journal.
+# Not for the filters: Ansible's main process loads this file with the lookup `rollout_hosts` when it reads a play, and each task's worker,
+# a fork of it, then finds imported what it would import anew. Measured: 12 to 27 ms of every task that talks to a balancer, a host or the
+# journal, 0.8 s of the processor's time in each run.
 IMPORTED_FOR_WORKERS = (check_health, keep_journal, pass_gates, read_pool, set_members, split_traffic)
 
 # Results of tasks, which have the lease as it was taken or renewed.
 LEASED = ("__rollout_begun", "__rollback_begun", "__rollout_recorded", "__canary_recorded", "traffic_drained", "traffic_returned")
 CANNOT_BE_REACHED = "cannot be reached, so it cannot be checked"
 VERSION_OPTIONS = ("version", "version_header", "version_pattern")
-
-
-def rollout_or_anybody(found: list[str], limited: list[str], ours: bool = True) -> list[str] | str:
-    """The hosts of a playbook's first play, as a pattern.
-
-    Every first play has this filter in its `hosts`, which Ansible's main process reads: see `IMPORTED_FOR_WORKERS`. Measured: 0.8 s of
-    the processor's time in each run.
-
-    :param found: what `rollout_hosts` matches.
-    :param limited: what ``--limit`` leaves of the inventory. Where none of these is among them, any host will do to say so.
-    :param ours: whether the play is of the strategy that is gone on with; see the playbook promote.
-    :raises AnsibleFilterError: an option of ``ansible-playbook`` would leave out tasks, this play's perhaps among them.
-    """
-    if not ours:
-        return "localhost:!localhost"
-    for option in ("start_at_task", "step"):
-        if context.CLIARGS.get(option):
-            raise AnsibleFilterError(
-                f"--{option.replace('_', '-')} leaves out tasks of a rollout, and a rollout is whole or none. Nothing was contacted. "
-                "One that is unfinished is gone on with by the same command, without the option."
-            )
-    return list(found) if {*found} & {*limited} else "all:localhost"
 
 
 def rollout_balancer_problems(balancers: Any) -> list[str]:
@@ -568,7 +546,6 @@ class FilterModule:
             "rollout_lease_wanes": rollout_lease_wanes,
             "rollout_may_go_on": rollout_may_go_on,
             "rollout_members": rollout_members,
-            "rollout_or_anybody": rollout_or_anybody,
             "rollout_past": rollout_past,
             "rollout_paused": rollout_paused,
             "rollout_plan": rollout_plan,

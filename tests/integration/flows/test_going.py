@@ -130,17 +130,15 @@ def test_the_user_s_own_tasks_deploy(shop, hooks, notes):
 
 @pytest.fixture
 def own_role(tmp_path):
-    """Write the role our_deploy, which brings the release; returns what makes a rollout use it."""
+    """Write the role our_deploy, which brings the release, where Ansible is started; returns what makes a rollout use it."""
 
-    def write(task, *handlers):
-        role = tmp_path / "roles" / "our_deploy"
+    def write(task, *handlers, project=tmp_path):
+        role = project / "roles" / "our_deploy"
         release = {"ansible.builtin.import_role": {"name": "zero_downtime.deploy.release"}}
         for part, content in (("tasks", [task, release]), ("handlers", [*handlers])):
             (role / part).mkdir(parents=True)
             (role / part / "main.yml").write_text(yaml.safe_dump(content))
-        config = tmp_path / "ansible.cfg"
-        config.write_text(f"[defaults]\nroles_path = {tmp_path / 'roles'}\n")
-        return {"rollout_deploy_role": "our_deploy", "config": config, "rolling_batches": [1]}
+        return {"rollout_deploy_role": "our_deploy", "rolling_batches": [1]}
 
     return write
 
@@ -163,11 +161,22 @@ def test_a_handler_that_fails_is_a_failed_deployment(shop, notes, own_role):
     shop.assert_as_ever("1.0")
 
 
-def test_the_user_s_own_role_deploys_there_and_back(shop, notes, own_role):
-    own = {**own_role(notes.task("{{ rollout_deploy_version }}")), **SOON}
+@CORES
+def test_a_project_has_its_own_role_hooks_and_variables(shop, tmp_path, notes, own_role):
+    project = tmp_path / "project"
+    own = own_role(notes.task("{{ rollout_deploy_version }}"), project=project)
+    for place, content in {
+        "group_vars/all.yml": {**own, **SOON, "rollout_hooks": "{{ playbook_dir }}/hooks"},
+        "hooks/before_drain.yml": [notes.task("before_drain")],
+        "shop.yml": [{"name": "Roll", "ansible.builtin.import_playbook": "zero_downtime.deploy.rolling"}],
+    }.items():
+        (project / place).parent.mkdir(exist_ok=True)
+        (project / place).write_text(yaml.safe_dump(content))
+    given = dict.fromkeys([*own, *SOON])  # not on the command line
     # 3.0 answers 500.
-    shop.roll("3.0", hosts="app1:app2", **own).assert_bad("FAILED in the batch app1", "1 host is back on 1.0")
-    assert notes.read() == ["3.0 app1", "1.0 app1"]
+    run = shop.play(str(project / "shop.yml"), rollout_hosts="app1:app2", rollout_version="3.0", **given)
+    run.assert_bad("FAILED in the batch app1", "1 host is back on 1.0")
+    assert notes.read() == ["before_drain app1", "3.0 app1", "1.0 app1"]
     shop.assert_as_ever("1.0")
 
 

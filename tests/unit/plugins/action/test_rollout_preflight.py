@@ -72,7 +72,7 @@ def test_every_playbook_begins_with_it(checkout):
     for name in ("rolling", "canary", "blue_green", "rollback", "promote", "status"):
         first = yaml.safe_load((checkout / "playbooks" / f"{name}.yml").read_text(encoding="utf-8"))[0]
         assert first["tasks"][0]["ansible.builtin.import_tasks"] == "../roles/rollout/tasks/preflight.yml", name
-    (task, *_others) = yaml.safe_load((checkout / "roles/rollout/tasks/preflight.yml").read_text(encoding="utf-8"))
+    task = yaml.safe_load((checkout / "roles/rollout/tasks/preflight.yml").read_text(encoding="utf-8"))[0]["block"][0]
     assert "zero_downtime.deploy.rollout_preflight" in task and task["tags"] == "always"
 
 

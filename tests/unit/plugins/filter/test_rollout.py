@@ -34,20 +34,6 @@ def test_the_names_that_the_roles_use_are_there():
     assert all(name.startswith("rollout_") for name in filters)
 
 
-def test_where_no_host_is_meant_any_will_do_to_say_so():
-    assert rollout.rollout_or_anybody(["a", "b"], ["b", "c"]) == ["a", "b"]
-    assert rollout.rollout_or_anybody([], ["b"]) == rollout.rollout_or_anybody(["a"], ["b"]) == "all:localhost"
-    assert rollout.rollout_or_anybody(["a"], ["a"], False) == "localhost:!localhost"
-
-
-@pytest.mark.parametrize("option", ["start_at_task", "step"])
-def test_options_that_leave_out_tasks_are_refused(monkeypatch, option):
-    monkeypatch.setattr(rollout.context, "CLIARGS", {option: "Finish"})
-    with pytest.raises(AnsibleFilterError, match=f"--{option.replace('_', '-')} leaves out tasks.*Nothing was contacted"):
-        rollout.rollout_or_anybody(["a"], ["a"])
-    assert rollout.rollout_or_anybody(["a"], ["a"], False)
-
-
 def test_members_are_named_as_the_pool_names_them():
     hostvars = {"a": {"rollout_member": "web-a"}, "b": {}, "c": {"rollout_member": ""}}
     assert rollout.rollout_members(["c", "a", "b"], hostvars) == ["c", "web-a", "b"]
