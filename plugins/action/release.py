@@ -43,6 +43,10 @@ class ActionModule(UseCaseAction):
         result.update(self.under_lease(task_vars or {}))
         return result
 
+    def runs_here(self, args: dict[str, Any]) -> bool:
+        """As for every use case; but the task's `environment`, which the restart gets, is a process's own."""
+        return super().runs_here(args) and not any(self._task.environment or [])
+
     def act(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """See :meth:`run`."""
         result: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Keep releases of a service side by side on a host and switch between them
+short_description: Keep releases of a service side by side on a host, switch between them and restart what runs from them
 version_added: 0.1.0
 description:
   - Keeps the releases of a service in C(path/releases/VERSION), what they have in common in C(path/shared), and
@@ -21,7 +21,8 @@ description:
   - What a crashed run left is removed by the next one, and a switch that it had begun is finished, or taken back when
     C(current) had not been reached.
   - A release that is there is not changed any more. The same version with other content is an error.
-  - What starts from C(current) is not restarted by this module. The role C(zero_downtime.deploy.release) does both.
+  - What runs from C(current) is restarted where O(service) or O(restart_command) names it. The unit or the program is looked for before
+    anything is touched, in check mode too.
 author: The zero_downtime.deploy authors (@zero-downtime)
 extends_documentation_fragment:
   - zero_downtime.deploy.lease
@@ -29,7 +30,7 @@ attributes:
   check_mode:
     support: full
     description:
-      - Nothing is written and nothing is fetched. An archive on the host or the controller is read and judged; one
+      - Nothing is written, fetched or restarted. An archive on the host or the controller is read and judged; one
         behind a URL is taken for good.
   diff_mode:
     support: full
@@ -129,6 +130,35 @@ options:
     description: How long the server may be silent, in seconds.
     type: int
     default: 30
+  service:
+    description: The systemd unit that runs from C(current). Not together with O(restart_command).
+    type: str
+  service_state:
+    description: Whether the unit is restarted or reloaded. Reload only what takes up a new release then.
+    type: str
+    choices: [restarted, reloaded]
+    default: restarted
+  service_scope:
+    description: Whether it is a unit of the system, or of the user who runs the task.
+    type: str
+    choices: [system, user]
+    default: system
+  restart_command:
+    description:
+      - A command that restarts the service, the program and its arguments. No shell reads it.
+      - It has ended when the module ends; there is no time limit but that of the task.
+    type: list
+    elements: str
+    default: []
+  restart:
+    description:
+      - V(changed) restarts when C(current) was switched.
+      - V(always) restarts in every run with O(state=active) or O(state=reverted). It is for whoever cannot tell whether a run before this
+        one, cut off between switching and restarting, left the old process running.
+      - V(never) restarts nothing.
+    type: str
+    choices: [changed, always, never]
+    default: changed
 notes:
   - With a local connection and without privilege escalation this runs in Ansible's own process.
   - The host needs no C(tar) or C(unzip). Python's standard library does the work.
@@ -148,8 +178,8 @@ EXAMPLES = r"""
       - log
       - config/local.yml
     owner: shop
+    service: shop
   become: true
-  notify: Restart the shop
 
 - name: Put a directory of the controller in place ahead of time
   zero_downtime.deploy.release:
@@ -158,10 +188,11 @@ EXAMPLES = r"""
     source: build/shop/
     state: present
 
-- name: Go back to the release that ran before
+- name: Go back to the release that ran before, and have the service take it up
   zero_downtime.deploy.release:
     path: /srv/shop
     state: reverted
+    restart_command: [/usr/local/bin/shopctl, restart]
 
 - name: Go to a release that is on the host
   zero_downtime.deploy.release:
@@ -207,6 +238,10 @@ pruned:
   type: list
   elements: str
   sample: [1.3.9]
+restarted:
+  description: Whether the service was restarted or reloaded; in check mode, whether it would be.
+  returned: success, and when the restart failed
+  type: bool
 source_needed:
   description: Set when all that is missing is a source for a release that is not on the host.
   returned: when it failed for that reason

@@ -1,7 +1,7 @@
 # Copyright: The zero_downtime.deploy authors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring the release layout on a host to a state: a release active, present, reverted or absent."""
+"""Bring the release layout on a host to a state (a release active, present, reverted or absent) and restart what runs from it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import os
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from .._clock import Clock
-from .._domain.errors import InvalidInput, Refused
+from .._domain.errors import InvalidInput, Late, Refused
 from .._release.archives import Archive
 from .._release.decide import ABSENT, ACTIVE, PRESENT, REVERTED, Plan, State, plan
 from .._release.files import Ownership
 from .._release.install import install
 from .._release.layout import Layout
+from .._release.restart import Restart, restart_by
 from .._release.names import Checksum, parse_checksum, valid_shared, valid_version
 from .._release.sources import ARCHIVE, URL, Source, is_url
 from .fence import LEASE_OPTION, Fence
 
+CHANGED, ALWAYS, NEVER = "changed", "always", "never"
 ARGUMENT_SPEC: Dict[str, Any] = {
     "path": {"type": "path", "required": True},
     "version": {"type": "str"},
@@ -38,6 +40,11 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "url_password": {"type": "str", "no_log": True},
     "headers": {"type": "dict", "no_log": True},
     "timeout": {"type": "int", "default": 30},
+    "service": {"type": "str"},
+    "service_state": {"type": "str", "default": "restarted", "choices": ["restarted", "reloaded"]},
+    "service_scope": {"type": "str", "default": "system", "choices": ["system", "user"]},
+    "restart_command": {"type": "list", "elements": "str", "default": []},
+    "restart": {"type": "str", "default": CHANGED, "choices": [CHANGED, ALWAYS, NEVER]},
     **LEASE_OPTION,
 }
 CONSTRAINTS: Dict[str, Any] = {
@@ -47,15 +54,17 @@ CONSTRAINTS: Dict[str, Any] = {
         ("state", ABSENT, ("version",)),
     ],
     "required_together": [("url_username", "url_password")],
+    "mutually_exclusive": [("service", "restart_command")],
 }
 
 
 def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any]:
     """Do what the options ask for, or say what would be done.
 
-    In check mode nothing is written and nothing fetched; an archive on this host is read and judged all the same.
+    In check mode nothing is written, fetched or restarted; an archive on this host is read and judged all the same, and the unit or
+    program that restarts the service is looked for.
 
-    :returns: ``path``, ``current``, ``previous``, ``releases``, ``activated``, ``unpacked``, ``pruned``, ``changed``,
+    :returns: ``path``, ``current``, ``previous``, ``releases``, ``activated``, ``unpacked``, ``pruned``, ``restarted``, ``changed``,
         ``diff``, and ``warnings`` when something could not be cleaned up.
     :raises DeployError: when it cannot be done.  The fact ``source_needed`` says that all that is missing is a source.
     """
@@ -64,16 +73,42 @@ def run(params: Dict[str, Any], check_mode: bool, clock: Clock) -> Dict[str, Any
     with _told(request.layout):
         decided = request.plan(request.layout.read())
         request.check_source(decided, check_mode)
-        if check_mode or not decided.changes:
-            return _result(request.layout, decided, decided.after)
-        with request.layout.locked():
-            # Once more, now that nobody else can change it.
-            decided = request.plan(request.layout.read())
-            warnings = _carry_out(decided, request, clock, fence)
-            result = _result(request.layout, decided, request.layout.read())
-            if warnings:
-                result["warnings"] = warnings
-            return result
+        restart = request.restart(decided)
+        if restart:
+            restart.check(clock)
+        if check_mode:
+            return _result(request.layout, decided, decided.after, restart)
+        warnings: list[str] = []
+        if decided.changes:
+            with request.layout.locked():
+                # Once more, now that nobody else can change it.
+                decided = request.plan(request.layout.read())
+                warnings = _carry_out(decided, request, clock, fence)
+        result = _result(request.layout, decided, request.layout.read(), restart)
+        if warnings:
+            result["warnings"] = warnings
+        if restart:
+            _restarted(restart, result, fence, clock)
+        return result
+
+
+def _restarted(restart: Restart, result: Dict[str, Any], fence: Fence, clock: Clock) -> None:
+    """Restart the service.
+
+    :raises Refused: it failed, or the lease is over; with the facts of what was done before.
+    """
+    facts = {**result, "restarted": False, "changed": result["activated"] or result["unpacked"] or bool(result["pruned"])}
+    state = "Release {0} is current in {1}, and the service was not restarted".format(result["current"], result["path"])
+    try:
+        fence.check(state)
+        restart.run(clock)
+    except Late as error:
+        raise Late(error.message, **facts)
+    except Refused as error:
+        raise Refused(
+            "{0}: {1}. Mend that and run again with restart: always, or go back to the release from before.".format(state, error.message),
+            **facts,
+        )
 
 
 class _Request:
@@ -101,6 +136,13 @@ class _Request:
         self.shared = valid_shared(params["shared"])
         self.ownership = Ownership(params["owner"], params["group"])
         self.checksum: Optional[Checksum] = parse_checksum(params["checksum"]) if params["checksum"] else None
+        self.restarts: str = params["restart"]
+        self._restart = restart_by(params["service"], params["service_state"], params["service_scope"], params["restart_command"])
+        if self.restarts == ALWAYS and self._restart is None:
+            raise InvalidInput(
+                "restart is always, and neither service nor restart_command says how. Nothing was touched. Name the one or the other, or "
+                "set restart to never where what runs reads a new release by itself."
+            )
         self.source: Optional[Source] = None
         # Whether the source is still on the controller: the action plugin says so in check mode, having checked it.
         self.source_elsewhere = bool(params["source"]) and not params["remote_src"] and not is_url(params["source"])
@@ -117,6 +159,11 @@ class _Request:
     def plan(self, state: State) -> Plan:
         """What to do, given what is there."""
         return plan(state, self.state, self.version, self.keep)
+
+    def restart(self, decided: Plan) -> Optional[Restart]:
+        """How the service is restarted; None where it is not."""
+        wanted = self.restarts == ALWAYS or (self.restarts == CHANGED and decided.activates)
+        return self._restart if wanted and self.state in (ACTIVE, REVERTED) else None
 
     def check_source(self, decided: Plan, check_mode: bool) -> None:
         """Raise :class:`DeployError` when the source is missing, cannot be one, or is another than what is there."""
@@ -202,9 +249,9 @@ def _tried(what: str, name: str, remove: Callable[[Any], None], argument: Any) -
     return []
 
 
-def _result(layout: Layout, decided: Plan, after: State) -> Dict[str, Any]:
+def _result(layout: Layout, decided: Plan, after: State, restart: Optional[Restart]) -> Dict[str, Any]:
     return {
-        "changed": decided.changes,
+        "changed": decided.changes or restart is not None,
         "path": layout.path,
         "current": after.current,
         "previous": after.previous,
@@ -212,6 +259,7 @@ def _result(layout: Layout, decided: Plan, after: State) -> Dict[str, Any]:
         "activated": decided.activates,
         "unpacked": decided.unpack,
         "pruned": list(decided.remove),
+        "restarted": restart is not None,
         "diff": {"before": _shown(decided.before), "after": _shown(after)},
     }
 

@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 
+TASK = "Put the release in place, activate it and restart what runs from it"
+
+
 @pytest.fixture
 def app(tmp_path):
     return tmp_path / "srv" / "app"
@@ -50,7 +53,7 @@ def started(tmp_path):
 
 def test_deploying_again_and_back(deploy, app, started):
     foretold = deploy(release_version="1", check=True)
-    assert "Would run: " in foretold["Say which command would be run"]["msg"]
+    assert foretold[TASK]["restarted"]
     assert not app.exists() and started() == []
 
     deploy(release_version="1")
@@ -85,8 +88,11 @@ def test_wrong_variables_are_told_before_anything_is_touched(deploy, app):
     for variables, message in [
         ({"release_keep": "many"}, "release_keep"),
         ({"release_restart": "sometimes"}, "release_restart"),
-        ({"release_service": "shop.service"}, "are both set"),
-        ({"release_version": ""}, "No release was named"),
+        ({"release_service": "shop.service"}, "mutually exclusive"),
+        ({"release_version": ""}, "cannot name a directory"),
+        ({"release_restart_command": ["/no/such/program"]}, "no program /no/such/program"),
+        ({"release_restart_command": "systemctl restart shop"}, "no program systemctl restart shop"),
+        ({"release_restart_command": [], "release_restart": "always"}, "says how"),
         ({"release_version": "a/b"}, "cannot name a directory"),
     ]:
         failed = deploy(**{"release_version": "1", **variables})

@@ -512,3 +512,83 @@ def test_an_owner_who_is_late_when_it_is_unpacked_does_not_activate_it(app, buil
     with pytest.raises(Late, match=r"where current names 1 \(the release that was asked for is there and not activated\)"):
         do(app, "2", source=build("2"), lease=lease(0))
     assert running(app) == "1" and (app / "releases" / "2").is_dir()
+
+
+# What runs from it is restarted
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Make a program that writes down its arguments, says something and exits with a status of its own; read what it wrote."""
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+
+    def make(name, body=""):
+        (directory / name).write_text(f"#!/bin/sh\necho \"$@\" >> {directory}/called\n{body}\n")
+        (directory / name).chmod(0o755)
+
+    def called():
+        found = (directory / "called").read_text().splitlines() if (directory / "called").exists() else []
+        (directory / "called").unlink(missing_ok=True)
+        return found
+
+    make.called = called
+    return make
+
+
+def test_a_command_restarts_what_another_release_was_activated_for(app, build, program):
+    program("shopctl")
+    command = ["shopctl", "restart", "now & then"]
+    assert do(app, "1", source=build("1"), restart_command=command)["restarted"] and program.called() == ["restart now & then"]
+    assert not do(app, "1", restart_command=command)["restarted"] and program.called() == []
+    always = do(app, "1", restart_command=command, restart="always")
+    assert always["changed"] and not always["activated"] and program.called() == ["restart now & then"]
+    assert not do(app, "2", source=build("2"), restart_command=command, restart="never")["restarted"] and program.called() == []
+    assert do(app, state="reverted", restart_command=command)["restarted"] and program.called() == ["restart now & then"]
+    assert do(app, "2", check=True, restart_command=command)["restarted"] and program.called() == []
+    assert not do(app, "3", source=build("3"), state="present", restart_command=command, restart="always")["restarted"]
+
+
+def test_a_service_that_a_command_leaves_behind_is_not_waited_for(app, build, program):
+    program("shopctl", "sleep 60 & echo $! > $0.pid")
+    assert do(app, "1", source=build("1"), restart_command=["shopctl"])["restarted"]
+    os.kill(int((app.parents[1] / "programs" / "shopctl.pid").read_text()), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"restart_command": ["/no/such/shopctl"]}, "There is no program /no/such/shopctl on this host"),
+        ({"restart_command": ["{app}"]}, "cannot be executed on this host"),
+        ({"restart": "always"}, "neither service nor restart_command says how"),
+        ({"service": "shpo"}, "systemd cannot restart the unit shpo on this host: it is not-found"),
+        ({"service": "broken"}, "systemd did not say whether it has the unit broken: exited with 1: no bus"),
+    ],
+)
+def test_what_cannot_restart_is_refused_before_anything_is_touched(app, build, program, options, said):
+    known = "*shop) echo LoadState=loaded;; *) echo LoadState=not-found;;"
+    program("systemctl", f'case "$*" in *broken) echo no bus >&2; exit 1;; {known} esac')
+    do(app, "1", source=build("1"))
+    options = {name: [word.format(app=app) for word in value] if isinstance(value, list) else value for name, value in options.items()}
+    before = snapshot(app)
+    for check in (True, False):
+        with pytest.raises(DeployError, match=said) as error:
+            do(app, "2", check=check, source=build(f"2{check}"), **options)
+        assert "Nothing was touched." in error.value.message and snapshot(app) == before
+
+
+def test_a_unit_is_restarted_or_reloaded(app, build, program):
+    program("systemctl", "echo LoadState=loaded")
+    do(app, "1", source=build("1"), service="shop")
+    assert program.called() == ["show --property=LoadState -- shop", "restart shop"]
+    do(app, "2", source=build("2"), service="shop", service_state="reloaded", service_scope="user")
+    assert program.called() == ["--user show --property=LoadState -- shop", "--user reload shop"]
+
+
+def test_a_restart_that_fails_tells_what_runs(app, build, program):
+    program("shopctl", "echo port in use >&2; exit 3")
+    said = "Release 1 is current in .*, and the service was not restarted: `shopctl` exited with 3: port in use"
+    with pytest.raises(DeployError, match=said) as error:
+        do(app, "1", source=build("1"), restart_command=["shopctl"])
+    assert error.value.facts["changed"] and not error.value.facts["restarted"] and os.readlink(app / "current") == "releases/1"
