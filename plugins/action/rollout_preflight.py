@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.lookup.inventory_hostnames import LookupModule as InventoryHostnames
 
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import preflight
+from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain.waits import cut_short, waits
 from ansible_collections.zero_downtime.deploy.plugins.plugin_utils import variables
 
 ARGUMENT_SPEC = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "accepted_variables": {"type": "list", "elements": "str", "default": []},
+    "strategy": {"type": "str", "default": ""},
 }
 
 
@@ -36,26 +39,29 @@ class ActionModule(ActionBase):
         if fate == preflight.LEFT_OUT:
             return {**result, "changed": False, "selected": False, "msg": "This playbook is left out by --tags or --skip-tags."}
         problems = [] if fate == preflight.RUNS else [_of_tags(run, skip)]
-        problems += self._of_the_inventory(options["hosts"], options["accepted_variables"], task_vars)
+        problems += self._of_the_inventory(options, task_vars)
         if problems:
             return {**result, "changed": False, "failed": True, "problems": problems, "msg": f"{' '.join(problems)} Nothing was contacted."}
         return {**result, "changed": False, "selected": True, "problems": []}
 
-    def _of_the_inventory(self, hosts: list[str], accepted: list[str], task_vars: dict[str, Any]) -> list[str]:
-        hostvars, kinds = task_vars["hostvars"], variables.kinds()
+    def _of_the_inventory(self, options: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        hosts, hostvars, kinds = options["hosts"], task_vars["hostvars"], variables.kinds()
         # Where there is none of the hosts, any host of the inventory has this task.
         rolled = [host for host in hosts if host in task_vars["ansible_play_hosts_all"]]
         set_for = {host: self._ours(hostvars, host) for host in rolled}
         names = {name for of_host in set_for.values() for name in of_host}
         first = {name: value for of_host in reversed([*set_for.values()]) for name, value in of_host.items()}
+        values = {**{name: kind.default for name, kind in kinds.items()}, **first}
         left_none = f"--limit {task_vars.get('ansible_limit')} leaves none of the hosts that rollout_hosts matches ({', '.join(hosts)})."
         return [
             *preflight.controllers_name(str(hostvars["localhost"]["inventory_hostname"])),
             *[left_none] * bool(hosts and not rolled),
             *preflight.misread_names(hosts, task_vars["groups"], lambda name: self._found_by(name, task_vars)),
-            *preflight.unknown_variables(names, kinds, accepted),
+            *preflight.unknown_variables(names, kinds, options["accepted_variables"]),
             *preflight.misshapen(first, kinds),
             *preflight.differing(set_for),
+            *preflight.missing_hosts(preflight.named_hosts(first), hostvars),
+            *cut_short(int(C.TASK_TIMEOUT or 0), waits(values, options["strategy"])),
         ]
 
     def _found_by(self, pattern: str, task_vars: dict[str, Any]) -> list[str]:

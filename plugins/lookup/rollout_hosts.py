@@ -50,6 +50,7 @@ from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleLookupError
+from ansible.inventory.manager import split_host_pattern
 from ansible.plugins.lookup import LookupBase
 from ansible.plugins.lookup.inventory_hostnames import LookupModule as InventoryHostnames
 
@@ -85,14 +86,22 @@ class LookupModule(LookupBase):
                     "One that is unfinished is gone on with by the same command, without the option."
                 )
         found = self._found_by([*filter(None, self._flatten(terms))], variables)
-        limit = str(variables.get("ansible_limit") or "")
-        if limit and "@" not in limit and not {*found} & {*self._found_by([limit], variables)}:
+        limit = _patterns(str(variables.get("ansible_limit") or ""))
+        if limit and not {*found} & {*self._found_by(limit, variables)}:
             return [ANYBODY]
         return found or [ANYBODY]
 
     def _found_by(self, patterns: list[str], variables: dict[str, Any]) -> list[str]:
         lookup = InventoryHostnames(loader=self._loader, templar=self._templar)
         return [str(name) for name in lookup.run(patterns, variables=variables)] if patterns else []
+
+
+def _patterns(limit: str) -> list[str]:
+    """The patterns of ``--limit``; ``@FILE`` names a file of them, which Ansible has read before."""
+    patterns = []
+    for part in split_host_pattern(limit):
+        patterns += Path(part[1:]).read_text(encoding="utf-8").split("\n") if part.startswith("@") else [part]
+    return [pattern for pattern in patterns if pattern]
 
 
 def project() -> Path:

@@ -16,7 +16,8 @@ description:
   - Looks at the command line and the inventory, and contacts nobody. All that is wrong is told at once.
   - Refused are C(--tags) and C(--skip-tags) that would run a part of the playbook, a C(--limit) that leaves no host, hosts whose names
     Ansible reads as patterns of other hosts, variables that begin like this collection's and are none of it, text where a variable must be
-    a dictionary, and variables that must be the same for all hosts of a rollout and are not.
+    a dictionary, variables that must be the same for all hosts of a rollout and are not, hosts of a balancer, the journal or the probe that
+    the inventory lacks, and waits longer than Ansible's setting C(task_timeout).
   - The playbooks of this collection begin with it.
 options:
   hosts:
@@ -29,6 +30,12 @@ options:
     type: list
     elements: str
     default: []
+  strategy:
+    description:
+      - The strategy of the rollout, V(rolling), V(canary) or V(blue_green), or V(rollback). It says which waits there are.
+      - Empty where no host is drained.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - zero_downtime.deploy.attributes
 attributes:

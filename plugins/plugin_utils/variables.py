@@ -20,5 +20,5 @@ def kinds() -> dict[str, Kind]:
     for path in ROLES.glob("*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
             for name, option in (entry.get("options") or {}).items():
-                found[name] = Kind(option.get("type", "str"), option.get("elements", ""))
+                found[name] = Kind(option.get("type", "str"), option.get("elements", ""), option.get("default"))
     return found

@@ -32,6 +32,7 @@ class Kind:
 
     type: str = "str"
     elements: str = ""
+    default: Any = None
 
 
 def tags(own: Iterable[str], run: Iterable[str], skip: Iterable[str]) -> str:
@@ -110,6 +111,32 @@ def controllers_name(name: str) -> list[str]:
         f"The inventory has {name} and no localhost, so that Ansible takes the one for the other: add localhost to it, with "
         "`ansible_connection: local`."
     ]
+
+
+def missing_hosts(wanted: Mapping[str, str], inventory: Iterable[str]) -> list[str]:
+    """Hosts that a variable names beside those that are rolled, and that the inventory lacks: Ansible would ask DNS for them.
+
+    :param wanted: what a host is for, and its name.
+    """
+    known = {*inventory, "localhost", "127.0.0.1", "::1"}
+    return [
+        f"{what} is {host}, and the inventory has no such host: add it, or correct the name."
+        for what, host in wanted.items()
+        if host not in known
+    ]
+
+
+def named_hosts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Hosts that variables of ours name beside those that are rolled, by what names them."""
+    probe, balancers = values.get("rollout_probe"), values.get("rollout_balancers")
+    named = {
+        "rollout_journal_host": values.get("rollout_journal_host"),
+        "`from` of rollout_probe": isinstance(probe, Mapping) and probe.get("from"),
+    }
+    for entry in balancers if isinstance(balancers, list) else []:
+        if isinstance(entry, Mapping):
+            named[f"`host` of the balancer {entry.get('name') or entry.get('host')}"] = entry.get("host")
+    return {what: str(host) for what, host in named.items() if host}
 
 
 def differing(values: Mapping[str, Mapping[str, Any]]) -> list[str]:

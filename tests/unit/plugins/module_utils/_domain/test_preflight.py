@@ -89,3 +89,16 @@ def test_what_must_be_the_same_for_all_hosts_is():
 def test_the_controller_is_localhost():
     assert preflight.controllers_name("localhost") == []
     assert "has 127.0.0.1 and no localhost" in preflight.controllers_name("127.0.0.1")[0]
+
+
+def test_hosts_beside_the_service_are_in_the_inventory():
+    values = {
+        "rollout_journal_host": "bastion",
+        "rollout_probe": {"from": "localhost"},
+        "rollout_balancers": [{"name": "lb1", "host": "lb1"}, {"host": "lb2"}, {"socket": "/run/sock"}],
+    }
+    assert preflight.missing_hosts(preflight.named_hosts(values), ["lb1", "app1"]) == [
+        "rollout_journal_host is bastion, and the inventory has no such host: add it, or correct the name.",
+        "`host` of the balancer lb2 is lb2, and the inventory has no such host: add it, or correct the name.",
+    ]
+    assert preflight.named_hosts({"rollout_balancers": "lb1", "rollout_probe": "x"}) == {}
