@@ -17,6 +17,7 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._clock import
 from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain import (
     canary,
     canary_plan,
+    closing,
     color_story,
     colors,
     counted,
@@ -26,8 +27,10 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     gates,
     history_lines,
     pauses,
+    places,
     plan,
     recorded,
+    sentences,
     standing,
     status,
     story,
@@ -110,6 +113,20 @@ def rollout_failures(
     return failures
 
 
+def rollout_unready(hosts: list[str], hostvars: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Who cannot be deployed to and why.
+
+    :param name: of the variable that has the result of the check on the host.
+    """
+    unready = {}
+    for host in hosts:
+        result = hostvars[host].get(name) or {}
+        if result.get("unreachable") or result.get("failed"):
+            unreachable = "unreachable: " if result.get("unreachable") else ""
+            unready[host] = sentences.ended(unreachable + str(result.get("msg") or "the check ended without a reason"))
+    return unready
+
+
 def rollout_plan(
     hosts: list[str],
     hostvars: Mapping[str, Any],
@@ -123,7 +140,8 @@ def rollout_plan(
         variables = hostvars[host]
         domain = str(variables.get("rollout_domain") or "")
         address = str(variables.get("ansible_host") or "")
-        targets.append({"host": host, "member": _member(variables, host), "domain": domain, "address": address})
+        check = None if variables.get("rollout_health_from") == "host" else dict(variables["rollout_health"])
+        targets.append({"host": host, "member": _member(variables, host), "domain": domain, "address": address, "check": check})
     return plan.rollout_plan(targets, balancers, rollout_seen(hosts, hostvars), before, options)
 
 
@@ -274,8 +292,24 @@ def rollout_switch_back(hostvars: Mapping[str, Any]) -> dict[str, Any]:
     return color_story.switch_back(hostvars["localhost"])
 
 
-def rollout_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
-    """How a rollout ended, from what its plays have left on localhost."""
+def rollout_failed_hosts(hostvars: Mapping[str, Any]) -> list[str]:
+    """All hosts that have failed in a rollout, within its budget, beyond it or while it was undone."""
+    facts = hostvars["localhost"]
+    halted = (facts.get("__rolling_halted") or {}).get("failures") or {}
+    return list({**halted, **(facts.get("__rolling_failures") or {}), **(facts.get("__rollback_failures") or {})})
+
+
+def _lost(hostvars: Mapping[str, Any]) -> dict[str, str]:
+    """Which of them cannot be reached now, and why."""
+    found = {host: hostvars[host].get("__rollout_reached") or {} for host in rollout_failed_hosts(hostvars)}
+    return {host: sentences.ended(f": {result.get('msg')}")[2:] for host, result in found.items() if result.get("unreachable")}
+
+
+def rollout_story(hostvars: Mapping[str, Any], check_mode: bool, look: Mapping[str, Any]) -> dict[str, Any]:
+    """How a rollout ended, from what its plays have left on localhost.
+
+    :param look: what `pool_info` returned, after all else.
+    """
     facts = hostvars["localhost"]
     rollout = {
         **facts["__rollout"],
@@ -284,20 +318,45 @@ def rollout_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict
         "paused": facts.get("__rollout_paused") or {},
         "canary_at": (facts.get("__canary") or {}).get("at", ""),
     }
-    halted, undo_failures = facts.get("__rolling_halted"), facts["__rollback_failures"]
+    lost = _lost(hostvars)
+    halted = story.halted_with_lost(facts["__rolling_halted"], lost) if facts.get("__rolling_halted") else None
+    undo_failures = story.with_lost(facts["__rollback_failures"], lost)
     if rollout["strategy"] == undoing.BLUE_GREEN:
-        return color_story.story(rollout, halted, facts["__blue_green"], undo_failures, check_mode)
+        told = color_story.story(rollout, halted, facts["__blue_green"], undo_failures, check_mode)
+        return {**told, "blame": {**(halted or {"failures": {}})["failures"], **undo_failures}}
     undone = {**facts["__rollback"], "reached": facts["__rollback_reached"]}
-    return story.story(rollout, halted, facts["__rolling_failures"], undone, undo_failures, check_mode)
+    end = story.story(rollout, halted, story.with_lost(facts["__rolling_failures"], lost), undone, undo_failures, check_mode)
+    if check_mode or end["paused"]:
+        return end
+    before = rollout["before"]
+    return {**end, "lines": end["lines"] + closing.last_look(before["members"], before["balancers"], end["left_out"], look)}
 
 
-def rollout_undo_story(hostvars: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
-    """How a rollback ended, likewise."""
+def rollout_undo_story(hostvars: Mapping[str, Any], check_mode: bool, look: Mapping[str, Any], hosts: list[str]) -> dict[str, Any]:
+    """How a rollback ended, likewise.
+
+    :param hosts: of the service.
+    """
     facts = hostvars["localhost"]
     service, undone = facts["__rollout"]["service"], facts["__rollback"]
+    failures = story.with_lost(facts["__rollback_failures"], _lost(hostvars))
     if undone["switch"]:
-        return color_story.undo_story(service, undone["switch"], facts.get("__blue_green") or {}, facts["__rollback_failures"], check_mode)
-    return story.undo_story(service, {**undone, "reached": facts["__rollback_reached"]}, facts["__rollback_failures"], check_mode)
+        return color_story.undo_story(service, undone["switch"], facts.get("__blue_green") or {}, failures, check_mode)
+    end = story.undo_story(service, {**undone, "reached": facts["__rollback_reached"]}, failures, check_mode)
+    if check_mode and undone["hosts"]:
+        return end
+    members = dict(zip(hosts, rollout_members(hosts, hostvars)))
+    before = undone["before"].get("balancers") or {} if undone["hosts"] else {}
+    return {**end, "lines": end["lines"] + closing.last_look(members, before, end["left_out"], look)}
+
+
+def rollout_way_back(known: dict[str, Any], balancers: list[dict[str, Any]]) -> dict[str, Any]:
+    """See `_domain.undoing.way_back`; with the names that the balancers have now.
+
+    :param balancers: what `pool_info` returned.
+    """
+    way = undoing.way_back(known)
+    return {**way, "before": places.under_present_names(way["before"], balancers)}
 
 
 def rollout_course(
@@ -526,12 +585,14 @@ class FilterModule:
         """The filters by their names."""
         return {
             "rollout_balancer_problems": rollout_balancer_problems,
+            "rollout_blamed": story.blamed,
             "rollout_canary_decision": rollout_canary_decision,
             "rollout_canary_known": rollout_canary_known,
             "rollout_checks": rollout_checks,
             "rollout_color_groups": rollout_color_groups,
             "rollout_colors": rollout_colors,
             "rollout_colors_plan": rollout_colors_plan,
+            "rollout_failed_hosts": rollout_failed_hosts,
             "rollout_failures": rollout_failures,
             "rollout_gate_points": gates.points,
             "rollout_gate_problems": rollout_gate_problems,
@@ -565,6 +626,8 @@ class FilterModule:
             "rollout_undo_plan": undoing.undo_plan,
             "rollout_undo_story": rollout_undo_story,
             "rollout_unfinished": rollout_unfinished,
-            "rollout_way_back": undoing.way_back,
+            "rollout_unready": rollout_unready,
+            "rollout_untouched": sentences.untouched,
+            "rollout_way_back": rollout_way_back,
             "rollout_without": rollout_without,
         }

@@ -17,6 +17,7 @@ from .balancer_plan import balancer_problems, plan_lines
 from .batches import grouped, of_whole_groups
 from .members import DISABLED, ENABLED, Member, kept_state
 from .needs import Asks, unmet
+from .places import places, under_present_names
 from .sentences import listed
 
 # From the first one on the members of the idle colour are not what they were: the balancers check them.
@@ -110,6 +111,7 @@ def plan(
     :return: also ``live``, ``idle``, ``there`` (hosts whose idle instance runs the version, in an unfinished rollout) and
         ``split`` (for `traffic_split`: members of both by name), and ``turned`` (whether the idle one has traffic already).
     """
+    known_before = under_present_names(known_before, balancers)
     live, idle, problems = colors["live"], colors["idle"], list(colors["problems"])
     hosts = list(colors["hosts"].get(idle, []))
     versions = {color: {one["name"]: one.get("version") for one in of} for color, of in health.items()}
@@ -122,6 +124,7 @@ def plan(
         states[name] = {**states.get(name, {}), **of}
     before = {
         "balancers": states,
+        "places": places(balancers),
         "versions": {**versions.get(idle, {}), **known_versions.get(idle, {})},
         "members": dict(colors["members"].get(idle, {})),
         "colors": {

@@ -9,6 +9,7 @@ cannot be observed, because an earlier attempt has changed it, comes from that a
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict
 
 from . import guard
@@ -18,6 +19,7 @@ from .canary_plan import plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member, as_recorded, kept_state
 from .needs import Asks, unmet
+from .places import places, under_present_names
 from .sentences import listed
 
 
@@ -30,7 +32,8 @@ def rollout_plan(
 ) -> dict[str, Any]:
     """Which hosts get the release, in which batches, and what they were before.
 
-    :param targets: hosts of the rollout: ``host``, ``member``, ``domain``, ``address`` (as far as the inventory has it).
+    :param targets: hosts of the rollout: ``host``, ``member``, ``domain``, ``address`` (as far as the inventory has it), ``check`` (how
+        the controller asks for its health; None where it does not).
     :param balancers: what `pool_info` returned.
     :param health: what `health_check` returned for the hosts: ``name``, ``healthy``, ``version``, ``seen``.
     :param known_before: `before` of an unfinished rollout, else empty.
@@ -116,6 +119,7 @@ def _before(
     known: dict[str, Any],
 ) -> dict[str, Any]:
     members = {target["member"] for target in targets}
+    known = under_present_names(known, balancers)
     states = {
         b["name"]: {
             m["name"]: kept_state(m) for m in b["members"] if m["name"] in members
@@ -125,7 +129,12 @@ def _before(
     for balancer, of_members in (known.get("balancers") or {}).items():
         states.setdefault(balancer, {}).update(of_members)
     versions = versions_before({host["name"]: host.get("version") for host in health}, known.get("versions") or {})
-    return {"balancers": states, "versions": versions, "members": {t["host"]: t["member"] for t in targets}}
+    return {
+        "balancers": states,
+        "places": places(balancers),
+        "versions": versions,
+        "members": {t["host"]: t["member"] for t in targets},
+    }
 
 
 def versions_before(seen: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +192,11 @@ def _problems(
     for member, sharing in by_member.items():
         if len(sharing) > 1:
             problems.append(f"{', '.join(sharing)} are all member {member}: give each host its own rollout_member.")
+    for sharing in _of_one_check(targets):
+        problems.append(
+            f"rollout_health asks {' and '.join(sharing)} in one and the same way, so that one answers for the other: give each an address "
+            "of its own, or leave out of rollout_hosts what is the same host under another name."
+        )
     for balancer in balancers:
         members = {member["name"]: member for member in balancer["members"]}
         where = f"Balancer {balancer['name']}, pool {balancer['pool']}"
@@ -200,6 +214,15 @@ def _problems(
                 "Add one, or accept it with traffic_health: none."
             )
     return problems
+
+
+def _of_one_check(targets: list[dict[str, Any]]) -> list[list[str]]:
+    """Hosts whose health checks are the same."""
+    by_check: dict[str, list[str]] = {}
+    for target in targets:
+        if target.get("check"):
+            by_check.setdefault(json.dumps(target["check"], sort_keys=True, default=str), []).append(target["host"])
+    return [sharing for sharing in by_check.values() if len(sharing) > 1]
 
 
 def _unmet(where: str, balancer: dict[str, Any], working: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:

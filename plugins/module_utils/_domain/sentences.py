@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+UNTOUCHED = "Nothing was touched."
 SHOWN = 6  # hosts named in a sentence before the rest is counted
 
 
@@ -30,3 +31,8 @@ def ended(text: str) -> str:
     """
     text = " ".join(text.split()).replace(": Task failed: ", ": ")
     return text if text.endswith((".", ":", "!", "?")) else f"{text}."
+
+
+def untouched(text: str) -> str:
+    """The text with the statement that nothing was touched at its end, and nowhere else: each reason may come with its own."""
+    return f"{' '.join(text.replace(UNTOUCHED, '').split())} {UNTOUCHED}"

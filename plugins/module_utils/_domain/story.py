@@ -33,13 +33,40 @@ def story(
     :param undo_failures: by host, who could not be brought back.
     :param check_mode: whether all of it was only looked at.
     :return: ``outcome`` (as the journal knows it; ``paused`` is none, and the journal stays unfinished), ``failed``, ``lines``,
-        ``left_out``, and ``paused``.
+        ``left_out``, ``paused``, and who is to ``blame`` and why.
     """
     end = _forward(rollout, halted, failures, undone, undo_failures, check_mode)
     # What an earlier rollout owes to hosts that this one did not reach (--limit), the next one owes them still.
     mine = {*rollout["hosts"], *rollout["left_alone"], *end["left_out"]}
     owed = [host for host in rollout["before"].get("versions", {}) if host not in mine]
-    return {**end, "left_out": end["left_out"] + owed}
+    return {**end, "left_out": end["left_out"] + owed, "blame": {**(halted or {}).get("failures", {}), **undo_failures}}
+
+
+def blamed(end: dict[str, Any], hosts: list[str], more: list[str]) -> dict[str, dict[str, str]]:
+    """On which hosts a run fails, and with which messages.
+
+    :param end: of the rollout, see :func:`story`.
+    :param hosts: of the service. Where none of them is to blame (a balancer refused, a gate is closed) it is the first.
+    :param more: lines after those of the end.
+    :return: the ``last`` with all of it, and the ``others`` with what they have done.
+    """
+    *others, last = [host for host in hosts if host in end["blame"]] or hosts[:1]
+    return {"last": {last: " ".join([*end["lines"], *more])}, "others": {host: ended(end["blame"][host]) for host in others}}
+
+
+def with_lost(failures: dict[str, str], lost: dict[str, str]) -> dict[str, str]:
+    """Failures, where those of hosts that cannot be reached say so.
+
+    :param lost: why each of these cannot be reached.
+    """
+    return {host: f"unreachable: {lost[host]}" if host in lost else why for host, why in failures.items()}
+
+
+def halted_with_lost(halted: dict[str, Any], lost: dict[str, str]) -> dict[str, Any]:
+    """Likewise, why a rollout halted, as far as it is for the failures."""
+    failures = with_lost(halted["failures"], lost)
+    for_them = halted["why"] == failures_sentence(halted["failures"])
+    return {**halted, "failures": failures, "why": failures_sentence(failures) if for_them else halted["why"]}
 
 
 def _forward(
@@ -126,12 +153,13 @@ def undo_story(
         batches = "; ".join(listed(group) for group in plan["groups"])
         return told("rolled_back", f"Rollback of {service} would undo {batches}. {NOT_WRITTEN}")
     undo_failures = _all_failures(plan, undo_failures)
-    return told(
+    end = told(
         "rollback_failed" if undo_failures else "rolled_back",
         f"Rollback of {service}: {_back(plan, undo_failures)}",
         failed=bool(undo_failures),
         left_out=list(undo_failures),
     )
+    return {**end, "blame": undo_failures}
 
 
 def _undone(
@@ -186,4 +214,5 @@ def _count(hosts: list[str]) -> str:
 def told(outcome: str, *lines: str, failed: bool = False, left_out: list[str] | None = None) -> dict[str, Any]:
     """An end: its outcome, whether the run fails, the lines, and who is left out of traffic."""
     # The next rollout owes the hosts that are left out the states they had before this one.
-    return {"outcome": outcome, "failed": failed, "lines": [ended(line) for line in lines], "left_out": left_out or [], "paused": {}}
+    said = [ended(line) for line in lines]
+    return {"outcome": outcome, "failed": failed, "lines": said, "left_out": left_out or [], "paused": {}, "blame": {}}

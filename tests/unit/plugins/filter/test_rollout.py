@@ -191,15 +191,17 @@ def test_the_plan_is_made_of_the_hosts_variables():
 
     everyone = checked(*[seen(host) for host in "abcd"])
     hostvars = {
-        "a": {**everyone, "rollout_member": "web-a", "rollout_domain": 1},
-        "b": {**everyone, "rollout_domain": 1},
-        "c": {**everyone, "rollout_domain": 2},
-        "d": {**everyone, "rollout_domain": None},
+        "a": {"rollout_member": "web-a", "rollout_domain": 1},
+        "b": {"rollout_domain": 1},
+        "c": {"rollout_domain": 2},
+        "d": {"rollout_domain": None, "rollout_health_from": "host"},
     }
+    hostvars = {host: {**everyone, "rollout_health": {"url": f"http://{host}/"}, **own} for host, own in hostvars.items()}
     balancers = [
         {
             "name": "lb1",
             "provider": "haproxy",
+            "endpoint": "/run/lb1",
             "capabilities": PROVIDERS["haproxy"].capabilities.as_dict(),
             "pool": "shop",
             "members": [member(name) for name in ("web-a", "b", "c", "d")],
@@ -224,9 +226,9 @@ def test_the_plan_is_made_of_the_hosts_variables():
     assert made["before"]["members"] == {"a": "web-a", "b": "b", "c": "c", "d": "d"}
     assert made == plan.rollout_plan(
         [
-            {"host": "a", "member": "web-a", "domain": "1"},
-            {"host": "b", "member": "b", "domain": "1"},
-            {"host": "c", "member": "c", "domain": "2"},
+            {"host": "a", "member": "web-a", "domain": "1", "check": {"url": "http://a/"}},
+            {"host": "b", "member": "b", "domain": "1", "check": {"url": "http://b/"}},
+            {"host": "c", "member": "c", "domain": "2", "check": {"url": "http://c/"}},
             {"host": "d", "member": "d", "domain": ""},
         ],
         balancers,
@@ -239,11 +241,25 @@ def test_the_plan_is_made_of_the_hosts_variables():
 @pytest.mark.parametrize(("strategy", "teller"), [("rolling", "story"), ("canary", "story"), ("blue_green", "color_story")])
 def test_a_story_is_told_as_its_strategy_went(monkeypatch, strategy, teller):
     for name in ("story", "color_story"):
-        monkeypatch.setattr(getattr(rollout, name), "story", lambda *given, name=name: {"told_by": name})
+        monkeypatch.setattr(getattr(rollout, name), "story", lambda *given, name=name: {"told_by": name, "paused": {}})
     nothing = ("__blue_green", "__rollback", "__rollback_failures", "__rolling_failures")
     facts = {"__rollout": {"strategy": strategy}, "__rolling_reached": [], "__rolling_touched": [], **{name: {} for name in nothing}}
     facts["__rollback_reached"] = []
-    assert rollout.rollout_story({"localhost": facts}) == {"told_by": teller}
+    assert rollout.rollout_story({"localhost": facts}, True, {})["told_by"] == teller
+
+
+def test_a_host_that_cannot_be_reached_is_told_so():
+    lost = {"unreachable": True, "msg": "Task failed: ssh: connection refused"}
+    hostvars = {host: checked(seen("a"), seen("b", False, saw="HTTP 500"), seen("c", False, saw="HTTP 500")) for host in "abc"}
+    hostvars["b"]["__rollout_reached"], hostvars["c"]["__rollout_reached"] = lost, {"skipped": True}
+    hostvars["localhost"] = {"__rolling_halted": {"failures": {"b": "HTTP 500"}}, "__rollback_failures": {"c": "HTTP 500"}}
+    assert rollout.rollout_failed_hosts(hostvars) == ["b", "c"] and rollout._lost(hostvars) == {"b": "ssh: connection refused."}
+    hostvars["c"]["checked"] = {"failed": True, "msg": "no such unit. Nothing was touched."}
+    hostvars["a"]["checked"], hostvars["b"]["checked"] = {"changed": True}, lost
+    assert rollout.rollout_unready(list("abc"), hostvars, "checked") == {
+        "b": "unreachable: ssh: connection refused.",
+        "c": "no such unit. Nothing was touched.",
+    }
 
 
 def test_a_gate_that_is_not_open_pauses():

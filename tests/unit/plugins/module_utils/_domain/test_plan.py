@@ -53,6 +53,7 @@ def pool(*members, name="lb1", provider="haproxy", **cannot):
     return {
         "name": name,
         "provider": provider,
+        "endpoint": f"/run/{name}",
         "capabilities": {**CAN_ALL, **cannot},
         "pool": "shop",
         "members": list(members),
@@ -266,6 +267,16 @@ def test_hosts_that_are_one_member():
     hosts, pools, health = fleet("a", "b", "c")
     hosts[2]["member"] = hosts[0]["member"]
     assert problems((hosts, pools, health)) == ["a, c are all member m-a: give each host its own rollout_member."]
+
+
+def test_hosts_that_are_checked_in_one_and_the_same_way():
+    hosts, pools, health = fleet("a", "b", "c")
+    for host, name in zip(hosts, ("shop", "shop", "c")):
+        host["check"] = {"url": "http://192.0.2.1/", "host": name}
+    assert problems((hosts, pools, health)) == [
+        "rollout_health asks a and b in one and the same way, so that one answers for the other: give each an address of its own, or leave "
+        "out of rollout_hosts what is the same host under another name."
+    ]
 
 
 def test_a_member_without_a_check():

@@ -49,6 +49,7 @@ def test_success():
         "lines": ["Rollout of shop to 2.0 succeeded: 2 hosts are on it, healthy and in traffic as before."],
         "left_out": [],
         "paused": {},
+        "blame": {},
     }
     told = end(rollout("a", left_alone=["b", "c"]))
     assert told["lines"] == [
@@ -259,3 +260,20 @@ def test_a_pause_that_is_only_foretold():
     told = end(rollout("a", reached=[], paused=PAUSED), check_mode=True)
     assert told["lines"] == ["Rollout of shop to 2.0 would pause before batch 2: waiting for approval: x. Check mode: nothing was written."]
     assert not told["failed"] and end(rollout("a", reached=[], paused=SHUT), check_mode=True)["failed"]
+
+
+def test_a_run_fails_on_the_hosts_that_did():
+    halted = {"hosts": ["a", "b", "c"], "why": "b: HTTP 500; c: gone.", "failures": {"b": "HTTP 500", "c": "gone"}}
+    told = end(rollout("a", "b", "c"), halted)
+    whole = f"{' '.join(told['lines'])} And more."
+    assert story.blamed(told, ["a", "b", "c"], ["And more."]) == {"last": {"c": whole}, "others": {"b": "HTTP 500."}}
+    # One of them is lost to the play; a balancer refused.
+    assert story.blamed(told, ["a", "b"], ["And more."]) == {"last": {"b": whole}, "others": {}}
+    assert story.blamed(end(rollout("a", "b"), {**halted, "failures": {}}), ["a", "b"], [])["last"].keys() == {"a"}
+
+
+def test_a_host_that_cannot_be_reached_is_told_so():
+    halted = {"hosts": ["a", "b"], "why": "a, b: HTTP 500.", "failures": {"a": "HTTP 500", "b": "HTTP 500"}}
+    assert story.halted_with_lost(halted, {"b": "no route"})["why"] == "a: HTTP 500; b: unreachable: no route."
+    refused = {**halted, "why": "lb1: no answer"}
+    assert story.halted_with_lost(refused, {"b": "no route"})["why"] == "lb1: no answer"
