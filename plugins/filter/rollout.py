@@ -27,7 +27,6 @@ from ansible_collections.zero_downtime.deploy.plugins.module_utils._domain impor
     gates,
     history_lines,
     pauses,
-    places,
     plan,
     recorded,
     sentences,
@@ -350,13 +349,11 @@ def rollout_undo_story(hostvars: Mapping[str, Any], check_mode: bool, look: Mapp
     return {**end, "lines": end["lines"] + closing.last_look(members, before, end["left_out"], look)}
 
 
-def rollout_way_back(known: dict[str, Any], balancers: list[dict[str, Any]]) -> dict[str, Any]:
-    """See `_domain.undoing.way_back`; with the names that the balancers have now.
-
-    :param balancers: what `pool_info` returned.
-    """
-    way = undoing.way_back(known)
-    return {**way, "before": places.under_present_names(way["before"], balancers)}
+def rollout_way_back(
+    known: dict[str, Any], balancers: list[dict[str, Any]], hosts: list[str], hostvars: Mapping[str, Any]
+) -> dict[str, Any]:
+    """See `_domain.undoing.way_back`."""
+    return undoing.way_back(known, balancers, dict(zip(hosts, rollout_members(hosts, hostvars))))
 
 
 def rollout_course(

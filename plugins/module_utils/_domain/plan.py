@@ -19,7 +19,7 @@ from .canary_plan import plan_part
 from .errors import InvalidInput
 from .members import DISABLED, ENABLED, Member, as_recorded, kept_state
 from .needs import Asks, unmet
-from .places import places, under_present_names
+from .places import places, under_present_hosts, under_present_names
 from .sentences import listed
 
 
@@ -119,7 +119,7 @@ def _before(
     known: dict[str, Any],
 ) -> dict[str, Any]:
     members = {target["member"] for target in targets}
-    known = under_present_names(known, balancers)
+    known = under_present_hosts(under_present_names(known, balancers), {target["host"]: target["member"] for target in targets})
     states = {
         b["name"]: {
             m["name"]: kept_state(m) for m in b["members"] if m["name"] in members
@@ -134,6 +134,7 @@ def _before(
         "places": places(balancers),
         "versions": versions,
         "members": {t["host"]: t["member"] for t in targets},
+        **({"names": known["names"]} if known.get("names") else {}),
     }
 
 

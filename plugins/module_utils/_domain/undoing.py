@@ -5,34 +5,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping
 
 from .events import PROMOTED, STEP_BEGUN, SWITCH_BEGUN, SWITCHED_BACK, SWITCHING, TO_UNDO
+from .places import under_present_hosts, under_present_names
 
 BLUE_GREEN = "blue_green"
 DEPLOYED = ("succeeded", "succeeded_with_failures", "rollback_failed", "abandoned")
 UNDONE = ("rolled_back",)  # what came before such a one is not what "the last rollout" means to anybody
 
 
-def way_back(known: dict[str, Any]) -> dict[str, Any]:
+def way_back(known: dict[str, Any], balancers: list[dict[str, Any]], members: Mapping[str, str]) -> dict[str, Any]:
     """What a rollback has to undo: the rollout that was never finished, else the last one, unless it is undone already.
 
     :param known: what `rollout` with `action: read` returned.
+    :param balancers: what `pool_info` returned, and
+    :param members: of the service's hosts by host; they say what the journal's balancers and hosts are called now.
     :return: ``version`` and ``strategy`` to begin with, ``record`` (what the new journal must be told first, empty
         when an unfinished one is gone on with), and the keys of :func:`undo_plan`.
     """
+
+    def present(journal: dict[str, Any]) -> dict[str, Any]:
+        before = under_present_names(journal.get("before") or {}, balancers)
+        return {**journal, "before": under_present_hosts(before, members)}
+
     unfinished = known.get("journal")
     if unfinished:
         return {
             "version": unfinished["version"],
             "strategy": unfinished["strategy"],
             "record": {},
-            **undo_plan(unfinished),
+            **undo_plan(present(unfinished)),
         }
     for done in known["history"]:
         if done["outcome"] in UNDONE:
             break
-        plan = undo_plan(done) if done["outcome"] in DEPLOYED else {"hosts": [], "switch": {}}
+        plan = undo_plan(present(done)) if done["outcome"] in DEPLOYED else {"hosts": [], "switch": {}}
         if plan["hosts"] or plan["switch"]:
             record = {"groups": list(reversed(plan["groups"])), "undoes": done["id"], "switched": bool(plan["switch"])}
             return {"version": done["version"], "strategy": "rollback", "record": record, **plan}
@@ -50,19 +58,21 @@ def undo_plan(journal: dict[str, Any] | None) -> dict[str, Any]:
     blue_green = (journal or {}).get("strategy") == BLUE_GREEN
     groups: list[list[str]] = []  # what is touched at this point of the story, in the order in which it was
     fresh: list[str] = []
+    names = ((journal or {}).get("before") or {}).get("names") or {}
     for event in (journal or {}).get("events", []):
         gone: set[str] = set()
+        hosts = [names.get(host, host) for host in event["hosts"]]
         if event["event"] == TO_UNDO:
-            groups += event["details"]["groups"]
+            groups += [[names.get(host, host) for host in group] for group in event["details"]["groups"]]
         elif event["event"] == "batch_begun" and not blue_green:
             known = {host for group in groups for host in group}
-            fresh = [host for host in event["hosts"] if host not in known]
+            fresh = [host for host in hosts if host not in known]
             groups.append(fresh)
         elif event["event"] == "batch_refused":
             # An attempt before this one may have touched the others; they are still to be undone.
-            gone = {*fresh}.intersection(event["hosts"])
+            gone = {*fresh}.intersection(hosts)
         elif event["event"] == "undone":
-            gone = {*event["hosts"]}
+            gone = {*hosts}
         groups = [[host for host in group if host not in gone] for group in groups]
     left = [group for group in reversed(groups) if group]
     return {

@@ -13,7 +13,7 @@ from .._domain.shape import wrong
 
 _NONE = type(None)
 _JOURNAL = {"plan": [list], "events": [{"time": str, "event": str, "hosts": [str], "details": dict}]}
-_BEFORE = {"balancers": {...: {...: dict}}, "places": {...: str}, "versions": dict, "members": {...: str}}
+_BEFORE = {"balancers": {...: {...: dict}}, "places": {...: str}, "versions": dict, "members": {...: str}, "names": {...: str}}
 _COLORS = {"live": str, "members": {...: {...: str}}, "versions": dict}
 _DETAILS: Dict[str, Any] = {
     PAUSED: {"point": str, "number": (int, _NONE), "why": str, "waits_for": str},

@@ -157,7 +157,7 @@ def test_the_way_back_is_to_switch_back_and_nothing_else():
 
 def test_a_rollback_of_the_last_one_that_is_cut_off_goes_on():
     done = {**journal(("switching", {})), "outcome": "succeeded", "id": "j1", "version": "2.0"}
-    way = undoing.way_back({"journal": None, "history": [done]})
+    way = undoing.way_back({"journal": None, "history": [done]}, [], {})
     assert (way["strategy"], way["switch"]["live"], way["hosts"]) == ("rollback", "blue", [])
     cut_off = journal(("to_undo", way["record"]), strategy="rollback")
     assert undoing.undo_plan(cut_off)["switch"]["live"] == "blue"

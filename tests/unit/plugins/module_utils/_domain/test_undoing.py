@@ -109,14 +109,14 @@ def ended(outcome, *events, **more):
 
 def test_an_unfinished_rollout_is_undone_before_any_other():
     known = {"journal": journal(event("batch_begun", "a")), "history": [ended("succeeded", event("batch_begun", "x"))]}
-    way = undoing.way_back(known)
+    way = undoing.way_back(known, [], {})
     assert (way["version"], way["strategy"], way["record"], way["groups"]) == ("2.0", "rolling", {}, [["a"]])
 
 
 def test_else_the_last_one_that_deployed_anything_with_what_its_journal_must_be_told():
     begun = [event("batch_begun", "a"), event("batch_begun", "b", "c")]
     known = {"journal": None, "history": [ended("nothing_to_do"), ended("succeeded", *begun, id="j7")]}
-    way = undoing.way_back(known)
+    way = undoing.way_back(known, [], {})
     assert (way["version"], way["strategy"], way["groups"]) == ("2.0", "rollback", [["b", "c"], ["a"]])
     assert way["record"] == {"groups": [["a"], ["b", "c"]], "undoes": "j7", "switched": False}
     # So a run that is killed now leaves a journal from which the next one goes on.
@@ -125,7 +125,7 @@ def test_else_the_last_one_that_deployed_anything_with_what_its_journal_must_be_
 
 @pytest.mark.parametrize("outcome", ["succeeded", "succeeded_with_failures", "rollback_failed", "abandoned"])
 def test_what_may_have_left_hosts_on_it_is_undone(outcome):
-    assert undoing.way_back({"journal": None, "history": [ended(outcome, event("batch_begun", "a"))]})["hosts"] == ["a"]
+    assert undoing.way_back({"journal": None, "history": [ended(outcome, event("batch_begun", "a"))]}, [], {})["hosts"] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_may_have_left_hosts_on_it_is_undone(outcome):
     ],
 )
 def test_what_is_undone_already_is_not_undone_again(history):
-    way = undoing.way_back({"journal": None, "history": history})
+    way = undoing.way_back({"journal": None, "history": history}, [], {})
     assert way == {
         "version": "none",
         "strategy": "rollback",
@@ -180,3 +180,15 @@ def test_who_is_not_undone_gets_its_own_share_again_after_a_canary():
     assert shares(begun[0]) == []
     # From here on every host has what is its own.
     assert shares(*begun, event("canary_promoted"), event("batch_begun", "b")) == []
+
+
+def test_a_host_that_was_renamed_in_the_inventory_is_known_by_its_member():
+    before = {"versions": {"a": "1.0", "b": "1.0", "c": "1.0"}, "members": {"a": "m1", "b": "m2", "c": "m3"}}
+    cut_off = journal(event("batch_begun", "a", "b"), event("batch_begun", "c"), event("undone", "b"), before=before)
+    way = undoing.way_back({"journal": cut_off, "history": []}, [], {"web1": "m1", "web2": "m2", "c": "m3"})
+    assert way["groups"] == [["c"], ["web1"]]
+    assert way["before"]["versions"] == {"web1": "1.0", "web2": "1.0", "c": "1.0"} and way["before"]["members"]["web1"] == "m1"
+    # Renamed once more, after an attempt that has written down the first new names.
+    again = {**cut_off, "before": way["before"], "events": [*cut_off["events"], event("undone", "c")]}
+    way = undoing.way_back({"journal": again, "history": []}, [], {"app1": "m1", "web2": "m2", "c": "m3"})
+    assert way["groups"] == [["app1"]] and way["before"]["versions"]["app1"] == "1.0"
