@@ -21,7 +21,7 @@ from .cases import RELEASES, STRATEGIES, Case
 from .controllers import Controller, Run
 from .ground import HOSTS, NEW, OLD, Ground
 from .injection import Fault
-from .judge import Seen, forced, violations
+from .judge import Seen, forced, untrue, violations
 from .places import CHECKOUT, HERE, OUT
 
 GRACE = 1.5  # seconds within which what a run has left behind ends by itself
@@ -143,6 +143,7 @@ class Campaign:
     def _after_the_run(self, run: Run, case: Case, fault: Fault, code: int) -> list[str]:
         """What must hold while the fault lasts."""
         output, found = run.output, []
+        found += self._untrue(case, run, code)
         if code == -1000:
             found.append("the rollout did not end by itself")
         found += _unreadable(output, "the rollout")
@@ -181,6 +182,7 @@ class Campaign:
             time.sleep(max(0.0, _epoch(lease["expires"]) - time.time()) + 0.1)
             run = self._start(controller, playbook, logs, marker, **variables)
             code = run.wait()
+        found += self._untrue(case, run, code)
         if code:
             found.append(f"the recovery ({playbook}) ended with exit code {code}: {_last_words(run.output)}")
         elif random.Random(str(case)).random() < 0.2:
@@ -189,16 +191,24 @@ class Campaign:
                 found.append(f"after the recovery, {playbook} once more: exit code {more.process.returncode}, {more.changed} changed")
         return found
 
+    def _untrue(self, case: Case, run: Run, code: int) -> list[str]:
+        """What a run has said in the end, and is not so; blue-green counts no hosts."""
+        if case.strategy == "blue_green":
+            return []
+        ends = [_last_words(run.output)] if code else re.findall(r'"(Roll(?:out|back) of [^"]*)"', run.output)
+        return untrue(ends[-1] if ends else "", self._seen({}), self.ground.before, OLD, NEW)
+
+    def _seen(self, strangers: dict[int, str]) -> Seen:
+        ground = self.ground
+        lease, outcomes = ground.lease(), ground.outcomes()
+        owner = lease["owner"] if lease else None
+        return Seen(ground.versions(), ground.current(), ground.pools(), owner, outcomes[-1] if outcomes else "", strangers)
+
     def _verdict(self, case: Case, marker: str, done: bool) -> list[str]:
         ground = self.ground
         deadline = time.monotonic() + GRACE
         while True:
-            strangers = ground.strangers(marker, keepers=case.strategy not in KEEPS)
-            lease, outcomes = ground.lease(), ground.outcomes()
-            seen = Seen(
-                ground.versions(), ground.current(), ground.pools(), lease["owner"] if lease else None,
-                outcomes[-1] if outcomes else "", strangers,
-            )  # fmt: skip
+            seen = self._seen(ground.strangers(marker, keepers=case.strategy not in KEEPS))
             found = violations(seen, ground.before, case.strategy, NEW if done else OLD, done)
             if not found or time.monotonic() > deadline:
                 return found

@@ -56,6 +56,27 @@ def test_what_is_not_as_it_must_be_is_said(change, words):
     assert words in "; ".join(found)
 
 
+@pytest.mark.parametrize(
+    ("said", "change", "words"),
+    [
+        ("Rollout of shop to 2.0 succeeded: 2 hosts are on it, healthy and in traffic as before.", {}, ""),
+        ("2 hosts are on it, healthy and in traffic as before.", {"versions": {"app1": "2.0", "app2": "1.0"}}, "they are ['app1']"),
+        ("1 host is back on 1.0, states and weights as before.", {"versions": {"app1": "2.0", "app2": "1.0"}}, ""),
+        ("1 host is back on 1.0, states and weights as before.", {}, "they are []"),
+        (
+            "2 hosts are on it, healthy and in traffic as before.",
+            {"pools": {"b1": {**HERE, "app1": ("disabled", 100)}}}, "they are ['app2']",
+        ),
+        ("app1: unreachable: no route. Nothing was touched.", {}, "nothing was touched"),
+        ("app1: unreachable: no route. Nothing was touched.", {"versions": {"app1": "1.0", "app2": "none"}}, ""),
+        ("app1: deploy: no source. Nothing was touched. 1 host is back on 2.0, states and weights as before.", {}, ""),
+    ],
+)
+def test_what_a_run_says_is_held_against_what_is_seen(said, change, words):
+    found = judge.untrue(said, judge.Seen(**{**GOOD, **change}), POOLS, "1.0", "2.0")
+    assert words in "; ".join(found) and bool(found) == bool(words)
+
+
 def test_blue_green_changes_sides_and_only_who_serves_must_have_the_release():
     before = {"b1": {"app1": ("enabled", 100), "app2": ("disabled", 30)}}
     after = {"b1": {"app1": ("disabled", 100), "app2": ("enabled", 30)}}

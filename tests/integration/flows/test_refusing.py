@@ -128,6 +128,32 @@ def test_a_plan_that_cannot_be_carried_out(shop, wrong, words):
     assert (shop.journals(), shop.lease()) == ([], None)
 
 
+UNREADY = [
+    ({"release_restart_command": ["/nowhere/ctl"]}, "app1, app2, app3: There is no program /nowhere/ctl on this host"),
+    ({"release_source": "/nowhere.tar"}, "app1, app2, app3: There is no source /nowhere.tar"),
+    ({}, "app3: unreachable: "),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), UNREADY, ids=["restart", "source", "ssh"])
+def test_a_host_that_cannot_be_deployed_to_is_named_before_the_first_drain(shop, tmp_path, wrong, words):
+    inventory = json.loads((shop.top / "inventory.json").read_text())
+    if not wrong:
+        inventory["shop"]["hosts"]["app3"] |= {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory))
+    (tmp_path / "group_vars").symlink_to(shop.top / "group_vars")
+    before = shop.all_of_it()
+    run = shop.roll("2.0", inventory=tmp_path / "inventory.json", **wrong).assert_bad(words, "Nothing was touched.")
+    assert run.last_words.count("Nothing was touched.") == 1
+    assert {**shop.all_of_it(), "files": ""} == {**before, "files": ""}
+    assert [journal["outcome"] for journal in shop.journals()] in ([], ["nothing_to_do"]) and shop.lease() is None
+    if "release_restart_command" in wrong:  # the way back needs it too
+        shop.roll("2.0").assert_good()
+        shop.roll_back(**wrong).assert_bad(words, "Nothing was touched.")
+        shop.assert_as_ever(dict.fromkeys(("app1", "app2", "app3"), "2.0"))
+        assert shop.lease() is None
+
+
 def test_what_a_balancer_cannot_do_is_accepted_by_name(shop, tmp_path):
     """Everything that is lacking is named at once, and what accepts it lets the rollout begin."""
     switches = {"name": "edge", "provider": "health_endpoint", "file": str(tmp_path / "out"), "notice": 0.1}
