@@ -12,8 +12,8 @@ ON, OUT = {"state": "enabled", "weight": 100}, {"state": "disabled", "weight": 1
 HOSTS = {"n1": "m1", "n2": "m2"}
 
 
-def look(first=ON, second=ON, health="up"):
-    members = [{"name": "m1", "health": health, **first}, {"name": "m2", "health": "up", **second}]
+def look(first=None, second=None, health="up"):
+    members = [{"name": "m1", "health": health, **(first or ON)}, {"name": "m2", "health": "up", **(second or ON)}]
     return {
         "balancers": [
             {"name": "lb1", "members": members},
