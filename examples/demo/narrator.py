@@ -16,7 +16,7 @@ TOLD = {
     "Take the lease of the service": "take the lease, so that nobody else deploys",
     "Make the plan": "look at the pool and at the versions, make the plan",
     "Take out of traffic and wait until nothing is in flight": "drain: out of traffic, wait until nothing is in flight",
-    "Put the release in place and activate it": "deploy to {hosts}",
+    "Put the release in place, activate it and restart the service": "deploy to {hosts}",
     "Check the hosts from the controller": "check health and version",
     "Bring back into traffic, once every balancer sees it healthy": "return: once the balancer sees it healthy",
     "Keep why the rollout halted": "HALT: the release is bad",

@@ -110,7 +110,7 @@ def test_a_controller_that_is_killed(clients: Load) -> None:
     before = look()
     clients.start(AT_LEAST)
     run = roll("killed", "2.2.0")
-    run.until_task("Put the release in place and activate it", occurrence=2)
+    run.until_task("Put the release in place, activate it and restart the service", occurrence=2)
     run.kill()
     assert {pool(name)["app2"]["state"] for name in BALANCERS} == {"disabled"}
     assert version("app1") == "2.2.0"
@@ -131,11 +131,11 @@ def test_a_controller_that_is_interrupted(clients: Load) -> None:
     was = version("app1")
     clients.start(AT_LEAST)
     run = roll("interrupted", "2.3.0")
-    run.until_task("Put the release in place and activate it", occurrence=1)
+    run.until_task("Put the release in place, activate it and restart the service", occurrence=1)
     other = roll("another", "2.4.0")
     assert other.wait() != 0
     assert "The lease of service shop is held by " in other.last_words()
-    run.until_task("Put the release in place and activate it", occurrence=2)
+    run.until_task("Put the release in place, activate it and restart the service", occurrence=2)
     run.interrupt()
     assert run.wait() != 0
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 
-TASK = "Put the release in place, activate it and restart what runs from it"
+TASK = "Put the release in place, activate it and restart the service"
 
 
 @pytest.fixture
