@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The zero_downtime.deploy authors (@zero-downtime)
 description:
-  - Looks at the command line and the inventory, and contacts nobody. All that is wrong is told at once.
+  - Checks the command line and the inventory, and contacts no host. It reports all problems at once.
   - Refused are C(--tags) and C(--skip-tags) that would run a part of the playbook, a C(--limit) that leaves no host, hosts whose names
     Ansible reads as patterns of other hosts, variables that begin like this collection's and are none of it, text where a variable must be
     a dictionary, variables that must be the same for all hosts of a rollout and are not, hosts of a balancer, the journal or the probe that
@@ -43,10 +43,8 @@ attributes:
     description: It has an action plugin that runs on the controller, and nothing is run on the task's host.
     support: full
   check_mode:
-    description: Can run in check mode and tell what would be, without writing anything.
     support: full
   diff_mode:
-    description: Tells what has changed in diff mode.
     support: none
     details:
       - It changes nothing.
